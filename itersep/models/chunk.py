@@ -12,7 +12,7 @@ def split_chunks(x: Tensor, chunk: int) -> Tensor:
     """
     batch, frames, features = x.shape
     half = chunk // 2
-    after = -frames % half + half
+    after = chunk - 1 - (frames - 1) % half
     halves = F.pad(x, (0, 0, half, after)).view(batch, -1, half, features)  # (B, S + 1, K/2, N)
     return torch.cat([halves[:, :-1], halves[:, 1:]], dim=2)
 

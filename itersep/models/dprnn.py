@@ -6,6 +6,7 @@ Activations are (B, S, K, N), features last, through the whole separator.
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 NORM_EPS = 1e-8  # far below the layers' usual 1e-5, so that the network does not change with the signal's level
 
@@ -24,27 +25,39 @@ class GlobalNorm(nn.Module):
 
 
 class PathRNN(nn.Module):
-    """Bidirectional LSTM along one axis, linear, norm, residual."""
+    """Bidirectional LSTM along one axis, linear, norm, residual.
 
-    def __init__(self, features: int, hidden: int) -> None:
+    With ``recompute`` the backward pass computes the LSTM again instead of keeping what it did, most of a network's
+    memory in training.
+    """
+
+    def __init__(self, features: int, hidden: int, recompute: bool = False) -> None:
         super().__init__()
+        self.recompute = recompute
         self.lstm = nn.LSTM(features, hidden, bidirectional=True, batch_first=True)
         self.linear = nn.Linear(2 * hidden, features)
         self.norm = GlobalNorm(features)
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, P, Q, N) -> (B, P, Q, N), recurrent along Q."""
+        if self.recompute and torch.is_grad_enabled():
+            update = checkpoint(self._update, x, use_reentrant=False, preserve_rng_state=False)
+        else:
+            update = self._update(x)
+        return x + self.norm(update)
+
+    def _update(self, x: Tensor) -> Tensor:
         hidden, _ = self.lstm(x.flatten(0, 1))  # (B * P, Q, 2H)
-        return x + self.norm(self.linear(hidden).view(x.shape))
+        return self.linear(hidden).view(x.shape)
 
 
 class DPRNNBlock(nn.Module):
     """One layer of the paper's SIMO and SISO modules."""
 
-    def __init__(self, features: int, hidden: int) -> None:
+    def __init__(self, features: int, hidden: int, recompute: bool = False) -> None:
         super().__init__()
-        self.intra = PathRNN(features, hidden)
-        self.inter = PathRNN(features, hidden)
+        self.intra = PathRNN(features, hidden, recompute)
+        self.inter = PathRNN(features, hidden, recompute)
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, S, K, N) -> (B, S, K, N)."""

@@ -69,7 +69,7 @@ class Filterbank(nn.Module):
     def encode(self, wave: Tensor) -> Tensor:
         """(..., T) -> (..., P, F, L), any T >= 1."""
         length, window, hop = wave.shape[-1], self.spec.window, self.spec.hop
-        frames = -(-(length + window - hop) // hop)
+        frames = (length + window - 1) // hop
         before = window - hop
         after = (frames - 1) * hop + window - before - length
         with torch.autocast(wave.device.type, enabled=False):

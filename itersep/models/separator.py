@@ -23,6 +23,7 @@ class SeparatorSpec:
         features: size N of the bottleneck
         hidden: LSTM units a direction
         chunk: chunk length K in frames, even (100 for the learned filterbank, 24 for the STFT)
+        recompute: train with less than half the memory and about a third more time (docs/performance.md); same results
     """
 
     simo_blocks: int = 1
@@ -30,6 +31,7 @@ class SeparatorSpec:
     features: int = 64
     hidden: int = 128
     chunk: int = 100
+    recompute: bool = False
 
     def __post_init__(self) -> None:
         for name, least in (("simo_blocks", 1), ("siso_blocks", 0), ("features", 1), ("hidden", 1), ("chunk", 2)):
@@ -37,6 +39,11 @@ class SeparatorSpec:
                 raise ValueError(f"separator.{name} must be at least {least}, not {getattr(self, name)}")
         if self.chunk % 2:
             raise ValueError(f"separator.chunk must be even, not {self.chunk}: chunks overlap by half")
+
+
+def make_blocks(spec: SeparatorSpec, count: int) -> nn.ModuleList:
+    """So many DPRNN blocks of the sizes of ``spec``."""
+    return nn.ModuleList(DPRNNBlock(spec.features, spec.hidden, spec.recompute) for _ in range(count))
 
 
 class Simo(nn.Module):
@@ -47,7 +54,7 @@ class Simo(nn.Module):
         self.sources, self.chunk = sources, spec.chunk
         self.norm = GlobalNorm(inputs)
         self.bottleneck = nn.Linear(inputs, spec.features)
-        self.blocks = nn.ModuleList(DPRNNBlock(spec.features, spec.hidden) for _ in range(spec.simo_blocks))
+        self.blocks = make_blocks(spec, spec.simo_blocks)
         self.split = nn.Linear(spec.features, sources * spec.features)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -64,7 +71,7 @@ class Siso(nn.Module):
 
     def __init__(self, spec: SeparatorSpec) -> None:
         super().__init__()
-        self.blocks = nn.ModuleList(DPRNNBlock(spec.features, spec.hidden) for _ in range(spec.siso_blocks))
+        self.blocks = make_blocks(spec, spec.siso_blocks)
 
     def layers(self, maps: Tensor) -> Iterator[Tensor]:
         """Yield the maps (B * C, S, K, N) after each block; the maps themselves where there is none."""

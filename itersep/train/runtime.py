@@ -1,22 +1,33 @@
 """What the machine offers: device, precision, memory; and signals that ask a run to end."""
 
+import ctypes
 import resource
 import signal
+import time
 from contextlib import AbstractContextManager
 from types import FrameType
+from typing import NoReturn
 
 import torch
 
 from itersep.errors import Terminated, UserError
 
 
-def choose_device(name: str) -> torch.device:
-    """cpu, cuda, or auto. Raises UserError where cuda is asked for and there is none."""
+def choose_device(name: str, local_rank: int = 0) -> torch.device:
+    """cpu, cuda, or auto; of several GPUs, that of a process's number on its machine.
+
+    Raises UserError where cuda is asked for and there is none, or none for this process.
+    """
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
     if name == "cuda" and not torch.cuda.is_available():
         raise UserError("device is cuda, but torch finds no CUDA device here; use auto or cpu")
-    return torch.device(name)
+    if name == "cuda" and local_rank >= torch.cuda.device_count():
+        raise UserError(
+            f"torch finds {torch.cuda.device_count()} CUDA devices here, none for process {local_rank + 1} of this "
+            "machine; start fewer, or set device to cpu"
+        )
+    return torch.device(name, local_rank) if name == "cuda" else torch.device(name)
 
 
 def use_bf16(precision: str, device: torch.device) -> bool:
@@ -41,11 +52,32 @@ def peak_memory_mib(device: torch.device) -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
 
 
+def keep_freed_memory() -> None:
+    """Have the C library keep what this process frees for its next allocation. Elsewhere than on Linux: nothing.
+
+    As glibc starts, large blocks go back to the kernel when they are freed, and come as new zeroed pages for every
+    activation of every training step; on a CPU these page faults can take as long as the arithmetic
+    (docs/performance.md).
+    """
+    mmap_max, trim_threshold = -4, -1  # of malloc.h
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except (AttributeError, OSError, TypeError):
+        return
+    mallopt(mmap_max, 0)
+    mallopt(trim_threshold, -1)
+
+
 class StopSignals:
-    """Turns SIGTERM and Ctrl-C into a question that a loop asks when its state is whole."""
+    """Turns SIGTERM and Ctrl-C into a question that a loop asks when its state is whole.
+
+    A second Ctrl-C does not wait for the loop, if it comes late enough to be meant: launchers pass on a signal that the
+    processes have had already, and clusters repeat theirs before they kill.
+    """
 
     def __init__(self) -> None:
         self.received: int | None = None
+        self._since = 0.0
 
     def __enter__(self) -> "StopSignals":
         self._before = {number: signal.signal(number, self._note) for number in (signal.SIGTERM, signal.SIGINT)}
@@ -55,15 +87,16 @@ class StopSignals:
         for number, handler in self._before.items():
             signal.signal(number, handler)
 
-    def raise_if_received(self) -> None:
-        """Raise what the signal stands for, if one came."""
-        if self.received is not None:
-            raise Terminated if self.received == signal.SIGTERM else KeyboardInterrupt
+    def end(self) -> NoReturn:
+        """Raise what the signal stands for; SIGTERM if it was another process that received one."""
+        raise KeyboardInterrupt if self.received == signal.SIGINT else Terminated
 
     def _note(self, number: int, frame: FrameType | None) -> None:
-        if self.received is not None:  # asked twice: do not wait for the loop
+        now = time.monotonic()
+        if self.received is None:
+            self.received, self._since = number, now
+        elif number == signal.SIGINT and now - self._since > 1.0:
             raise KeyboardInterrupt
-        self.received = number
 
 
 def ignore_stop_signals(worker: int = 0) -> None:
