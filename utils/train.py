@@ -4,6 +4,7 @@
 import json
 import logging
 import platform
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -15,49 +16,84 @@ import itersep
 from itersep.cli import command_line, guard, parse
 from itersep.files import write_text
 from itersep.train.config import build_experiment, config_parser
+from itersep.train.distributed import World, join_world
 from itersep.train.trainer import Trainer
 
 log = logging.getLogger("train")
 
 
 def main() -> None:
-    """Train into --out: config.yaml, train.log, history.jsonl, run.json, last.pt, best.pt, tensorboard/."""
+    """Train into --out: config.yaml, train.log, history.jsonl, run.json, last.pt, previous.pt, best.pt, tensorboard/.
+
+    Started by torchrun, several processes train together: torchrun --nproc-per-node=2 utils/train.py ...
+    """
     parser = config_parser()
     parser.add_argument("--out", type=str, required=True, help="experiment folder, such as exp/freq")
     parsed = parse(parser)
     out = Path(parsed.out)
-    trainer = Trainer(build_experiment(parser, parsed), out)
-    if trainer.finished:
-        print(f"{out}: trained already, {trainer.progress.epoch} epochs")
-        return
-    start_log(out / "train.log")
-    write_text(out / "config.yaml", yaml.safe_dump(trainer.experiment.config, sort_keys=False))
-    write_text(out / "run.json", json.dumps(describe_run(trainer), indent=2) + "\n")
-    trainer.fit()
-    best = min(trainer.progress.history, key=lambda record: record["valid_loss"])
-    log.info("done: best epoch %d, valid loss %.3f, in %s", best["epoch"], best["valid_loss"], out / "best.pt")
+    with join_world() as world:
+        start_log(out / "train.log", world)
+        trainer = Trainer(build_experiment(parser, parsed), out, world)
+        if trainer.finished:
+            if world.leads:
+                print(f"{out}: trained already, {trainer.progress.epoch} epochs")
+            return
+        if world.leads:
+            write_text(out / "config.yaml", yaml.safe_dump(trainer.experiment.config, sort_keys=False))
+            write_text(out / "run.json", json.dumps(describe_run(trainer), indent=2) + "\n")
+        log_start(trainer)
+        trainer.fit()
+        log_end(trainer)
 
 
-def start_log(path: Path) -> None:
-    """Log to stdout and, appending, to a file."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handlers = [logging.FileHandler(path, encoding="utf-8"), logging.StreamHandler(sys.stdout)]
+def start_log(path: Path, world: World) -> None:
+    """Log to stdout and, appending, to a file that the first line makes; of several processes one alone."""
+    handlers = [logging.FileHandler(path, encoding="utf-8", delay=True), logging.StreamHandler(sys.stdout)]
+    if not world.leads:
+        handlers = [logging.NullHandler()]
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S", handlers=handlers)
+
+
+def log_start(trainer: Trainer) -> None:
+    """What is trained, on what, and from where on."""
+    parameters, precision, device = (describe_run(trainer)[name] for name in ("parameters", "precision", "device"))
+    log.info("%s parameters, %s on %s, %d processes", parameters, precision, device, trainer.world.size)
+    if trainer.origin:
+        log.info("going on after epoch %d, batch %d", trainer.progress.epoch, trainer.progress.batch)
+
+
+def log_end(trainer: Trainer) -> None:
+    """What best.pt holds."""
+    best = min(trainer.progress.history, key=lambda record: record["valid_loss"])
+    epochs = trainer.best.epochs
+    held = "its weights" if len(epochs) == 1 else f"the mean of the weights of epochs {sorted(epochs)}"
+    log.info(
+        "done: best epoch %d, valid loss %.3f; %s: %s", best["epoch"], best["valid_loss"], trainer.out / "best.pt", held
+    )
 
 
 def describe_run(trainer: Trainer) -> dict[str, Any]:
     """What the results page tells of a run besides its configuration and history."""
-    description = {
+    return {
         "command": command_line(),
         "parameters": sum(parameter.numel() for parameter in trainer.model.parameters()),
         "precision": "bf16" if trainer.bf16 else "fp32",
         "device": torch.cuda.get_device_name() if trainer.device.type == "cuda" else platform.processor() or "cpu",
+        "processes": trainer.world.size,
         "threads": torch.get_num_threads(),
         "torch": torch.__version__,
         "itersep": itersep.__version__,
+        "commit": find_commit(),
     }
-    log.info("%s parameters, %s on %s", *(description[name] for name in ("parameters", "precision", "device")))
-    return description
+
+
+def find_commit() -> str | None:
+    """The commit of this checkout, with "-dirty" where files of it were changed; None where git does not know."""
+    asked = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
+    try:
+        return subprocess.run(asked, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return None
 
 
 if __name__ == "__main__":

@@ -1,6 +1,10 @@
 """Checkpoints: written aside and renamed, read without running any code they may hold."""
 
+import hashlib
 import io
+import json
+import logging
+import os
 import pickle
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,15 +17,22 @@ from itersep.files import write_aside
 from itersep.models.iterative import IterativeSeparator
 from itersep.train.config import rebuild_experiment
 
+log = logging.getLogger(__name__)
+
 # What may differ between a checkpoint and the run that goes on from it: where and for how long, not what is trained.
-MAY_CHANGE = ("train.epochs", "train.patience", "train.device", "train.threads", "train.workers", "train.save_every_s")
+# Device, threads, parts of a batch and number of processes change it by rounding alone, and a run may have to move to a
+# machine with other memory and cores.
+MAY_CHANGE = (
+    *("train.epochs", "train.patience", "train.save_every_s"),
+    *("train.device", "train.threads", "train.workers", "train.accumulate", "model.separator.recompute"),
+)
 
 
-def save_checkpoint(path: str | Path, state: dict[str, Any]) -> None:
-    """Write a checkpoint of tensors and plain values."""
+def save_checkpoint(path: str | Path, state: dict[str, Any], keep: Path | None = None) -> None:
+    """Write a checkpoint of tensors and plain values; the one before it, if any, is renamed to ``keep``."""
     buffer = io.BytesIO()  # torch turns a full disk into an error without a name; plain writing does not
     torch.save(state, buffer)
-    with write_aside(path) as aside:
+    with write_aside(path, keep=keep) as aside:
         aside.write_bytes(buffer.getbuffer())
 
 
@@ -38,6 +49,33 @@ def load_checkpoint(path: str | Path) -> dict[str, Any]:
     if not isinstance(state, dict) or not {"config", "model"} <= state.keys():
         raise UserError(f"{path}: is no checkpoint of this project; name another")
     return state
+
+
+def last_checkpoint(out: Path) -> tuple[Path, dict[str, Any]] | None:
+    """last.pt of an experiment folder, or previous.pt where it is missing or cut short; None if there is neither.
+
+    It is missing if the run was killed between the two renames of `save_checkpoint`. Raises UserError naming a file
+    that is not whole and has none before it.
+    """
+    last, previous = out / "last.pt", out / "previous.pt"
+    if last.exists():
+        try:
+            return last, load_checkpoint(last)
+        except UserError:
+            if not previous.exists():
+                raise
+            log.warning("%s: is cut short or damaged; going on from %s, the checkpoint before it", last, previous)
+    return (previous, load_checkpoint(previous)) if previous.exists() else None
+
+
+def clear_checkpoints(out: Path, origin: Path | None) -> None:
+    """Before a run goes on from ``origin``: make that last.pt, and remove what killed runs left half-written."""
+    if origin is not None and origin.name == "previous.pt":
+        os.replace(
+            origin, out / "last.pt"
+        )  # else the next save would put a damaged last.pt in the place of a whole one
+    for aside in out.glob(".*.pt"):
+        aside.unlink()
 
 
 def load_model(path: str | Path) -> tuple[IterativeSeparator, dict[str, Any]]:
@@ -74,6 +112,15 @@ def check_same_experiment(stored: dict[str, Any], current: dict[str, Any], path:
                 f"{path}: was trained with {name} = {old.get(name)}, not {new.get(name)}; "
                 "set it back, or train into another folder"
             )
+
+
+def fingerprint(model: IterativeSeparator, config: dict[str, Any]) -> int:
+    """A number of 48 bits, which a float holds whole, for the weights and all settings that must not change."""
+    settings = {name: value for name, value in flatten(config).items() if name not in MAY_CHANGE}
+    digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
+    for value in model.state_dict().values():
+        digest.update(value.cpu().numpy().tobytes())
+    return int.from_bytes(digest.digest()[:6], "big")
 
 
 def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

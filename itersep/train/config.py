@@ -1,5 +1,6 @@
 """The configuration of an experiment: yaml checked against the constructors of what it configures."""
 
+import math
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -42,6 +43,14 @@ class OptimizerSpec:
             raise ValueError(f"optimizer.warmup_steps must not be negative ({self.warmup_steps})")
 
 
+def learning_rate(spec: OptimizerSpec, step: int, steps_per_epoch: int, epochs: int) -> float:
+    """The learning rate of an optimizer step, counted from 0."""
+    warmup = min(1.0, (step + 1) / spec.warmup_steps) if spec.warmup_steps else 1.0
+    if spec.schedule == "cosine":
+        return spec.lr * warmup * 0.5 * (1 + math.cos(math.pi * step / (steps_per_epoch * epochs)))
+    return spec.lr * warmup * spec.decay ** (step // steps_per_epoch // spec.decay_epochs)
+
+
 @dataclass(frozen=True)
 class TrainSpec:
     """The training loop; epochs and patience are the paper's.
@@ -51,12 +60,15 @@ class TrainSpec:
         one_pass_epochs: in so many of them, the first, only one iteration is trained; it costs less, and later
             iterations then start from estimates that are worth something
         patience: stop after this many epochs without a better validation loss
-        batch_size: mixtures a step
+        batch_size: mixtures a step, of all processes together
+        accumulate: parts in which a process's share of a batch passes through the network, one after the other, to
+            one step; the memory that a step needs falls with their number, what it does stays the same
+        average_best: best.pt holds the mean of the weights of so many epochs, the best so far
         seed: of the initial weights, the order of the data and the fresh mixtures
         precision: fp32, bf16 (autocast), or auto (bf16 where the processor or GPU has units for it)
         device: cpu, cuda, or auto (cuda where there is one)
-        threads: CPU threads of the network; 0 leaves the choice to torch
-        workers: processes that prepare data beside the network; 0 prepares it in between
+        threads: CPU threads of the network, in each training process; 0 leaves the choice to torch
+        workers: processes that prepare data beside each training process; 0 prepares it in between
         save_every_s: seconds between checkpoints within an epoch
     """
 
@@ -64,6 +76,8 @@ class TrainSpec:
     one_pass_epochs: int = 0
     patience: int = 10
     batch_size: int = 8
+    accumulate: int = 1
+    average_best: int = 1
     seed: int = 0
     precision: Literal["fp32", "bf16", "auto"] = "fp32"
     device: Literal["cpu", "cuda", "auto"] = "auto"
@@ -72,7 +86,8 @@ class TrainSpec:
     save_every_s: float = 300.0
 
     def __post_init__(self) -> None:
-        least = {"epochs": 1, "one_pass_epochs": 0, "patience": 1, "batch_size": 1, "threads": 0, "workers": 0}
+        ones = ("epochs", "patience", "batch_size", "accumulate", "average_best")
+        least = {**dict.fromkeys(ones, 1), "one_pass_epochs": 0, "threads": 0, "workers": 0}
         for name, bound in least.items():
             if getattr(self, name) < bound:
                 raise ValueError(f"train.{name} must be at least {bound}, not {getattr(self, name)}")

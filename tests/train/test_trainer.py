@@ -1,5 +1,6 @@
-import json
+import logging
 import math
+import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -8,31 +9,20 @@ import pytest
 import torch
 
 from itersep.errors import UserError
+from itersep.train.average import BestEpochs
 from itersep.train.checkpoint import load_model
-from itersep.train.config import Experiment, OptimizerSpec
-from itersep.train.trainer import MAX_SKIPPED_IN_A_ROW, Trainer, learning_rate
+from itersep.train.config import Experiment, OptimizerSpec, learning_rate
+from itersep.train.trainer import MAX_SKIPPED_IN_A_ROW, Trainer
+from tests.runs import assert_same, assert_same_run, history
 
 Build = Callable[..., Experiment]
-TIMES = ("seconds", "data_wait_s", "mixtures_per_s", "peak_memory_mib")
-
-
-def history(out: Path) -> list[dict]:
-    lines = [json.loads(line) for line in (out / "history.jsonl").read_text().splitlines()]
-    return [{key: value for key, value in line.items() if key not in TIMES} for line in lines]
 
 
 def weights(path: Path) -> dict[str, torch.Tensor]:
     return torch.load(path, weights_only=True)["model"]
 
 
-def assert_same_run(one: Path, other: Path) -> None:
-    assert history(one) == history(other)
-    for name in ("last.pt", "best.pt"):
-        first, second = weights(one / name), weights(other / name)
-        assert first.keys() == second.keys() and all(torch.equal(first[key], second[key]) for key in first)
-
-
-class Interrupted(Exception):
+class Interrupted(BaseException):
     pass
 
 
@@ -40,12 +30,12 @@ def interrupt_after(trainer: Trainer, steps: int, monkeypatch: pytest.MonkeyPatc
     """Make the trainer stop in the middle of everything after some steps, having saved just before or not."""
     step = trainer.step
 
-    def counted(mix: torch.Tensor, ref: torch.Tensor) -> None:
+    def counted(mix: torch.Tensor, ref: torch.Tensor) -> bool:
         if trainer.progress.step == steps:
             if save:
                 trainer.save()
             raise Interrupted
-        step(mix, ref)
+        return step(mix, ref)
 
     monkeypatch.setattr(trainer, "step", counted)
     with pytest.raises(Interrupted):
@@ -62,6 +52,108 @@ def test_an_interrupted_run_ends_like_an_undisturbed_one(
     Trainer(experiment(f"--train.workers={workers}"), tmp_path / "cut").fit()
     assert_same_run(tmp_path / "whole", tmp_path / "cut")
     assert len(history(tmp_path / "cut")) == 3
+
+
+def test_a_run_cut_at_any_rename_ends_like_an_undisturbed_one(
+    experiment: Build, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rename, left = os.replace, math.inf
+
+    def cut(source: Path, target: Path) -> None:
+        nonlocal left
+        left -= 1
+        if left < 0:
+            raise Interrupted
+        rename(source, target)
+
+    monkeypatch.setattr(os, "replace", cut)
+    options = ("--train.epochs=2", "--data.epoch_size=2", "--train.save_every_s=0", "--train.average_best=2")
+    Trainer(experiment(*options), tmp_path / "whole").fit()
+    for renames in range(99):
+        left, out = renames, tmp_path / f"cut{renames}"
+        try:
+            Trainer(experiment(*options), out).fit()
+            break
+        except Interrupted:
+            left = math.inf
+            Trainer(experiment(*options), out).fit()
+            assert_same_run(tmp_path / "whole", out)
+    assert renames == 11  # last.pt 4 times and previous.pt 3, best.pt and history.jsonl 2 each
+
+
+def test_what_the_network_draws_at_random_is_drawn_again_after_an_interruption(
+    experiment: Build, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def build(name: str) -> Trainer:
+        trainer = Trainer(experiment("--train.epochs=1"), tmp_path / name)
+        trainer.model.mask.register_forward_pre_hook(
+            lambda mask, args: (torch.nn.functional.dropout(args[0], 0.2, mask.training), *args[1:])
+        )
+        return trainer
+
+    build("whole").fit()
+    interrupt_after(build("cut"), 3, monkeypatch, save=True)
+    build("cut").fit()
+    assert_same_run(tmp_path / "whole", tmp_path / "cut")
+    Trainer(experiment("--train.epochs=1"), tmp_path / "without").fit()
+    assert history(tmp_path / "without") != history(tmp_path / "whole")
+
+
+def test_a_checkpoint_cut_short_is_named_and_the_one_before_it_is_used(
+    experiment: Build, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    Trainer(experiment("--train.save_every_s=0"), tmp_path / "whole").fit()
+    cut = tmp_path / "cut"
+    interrupt_after(Trainer(experiment("--train.save_every_s=0"), cut), 8, monkeypatch, save=False)
+    last = (cut / "last.pt").read_bytes()
+    assert last != (cut / "previous.pt").read_bytes()
+    (cut / "last.pt").write_bytes(last[: len(last) // 2])
+    with caplog.at_level(logging.WARNING):
+        trainer = Trainer(experiment(), cut)
+    assert f"{cut}/last.pt: is cut short or damaged" in caplog.text and trainer.progress.step == 7
+    interrupt_after(
+        trainer, 7, monkeypatch, save=False
+    )  # at once: the damaged file has not taken the whole one's place
+    Trainer(experiment(), cut).fit()
+    assert_same_run(tmp_path / "whole", cut)
+    for name in ("last.pt", "previous.pt"):
+        (cut / name).write_bytes(b"nothing")
+    with pytest.raises(UserError, match="previous.pt: is no whole checkpoint"):
+        Trainer(experiment(), cut)
+    (cut / "previous.pt").unlink()
+    with pytest.raises(UserError, match="last.pt: is no whole checkpoint"):
+        Trainer(experiment(), cut)
+
+
+def test_best_weights_are_the_mean_of_those_of_the_best_epochs(
+    experiment: Build, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    losses = [5.0, 3.0, 4.0, 3.0, 6.0]
+    trainer = Trainer(experiment("--train.epochs=5", "--train.average_best=3"), tmp_path)
+    after = []
+
+    def validate() -> dict:
+        after.append({name: value.clone() for name, value in trainer.model.state_dict().items()})
+        return {"valid_loss": losses[len(after) - 1], "valid_si_sdri_db": [0.0, 0.0]}
+
+    monkeypatch.setattr(trainer, "validate", validate)
+    trainer.fit()
+    best = torch.load(tmp_path / "best.pt", weights_only=True)
+    assert best["epochs"] == [2, 4, 3]
+    for name, value in best["model"].items():
+        mean = sum(after[epoch - 1][name].double() for epoch in best["epochs"]) / 3
+        torch.testing.assert_close(value.double(), mean, rtol=1e-6, atol=1e-7)
+    assert [record["valid_loss"] for record in history(tmp_path)] == losses
+
+
+def test_averaging_one_epoch_changes_nothing() -> None:
+    best = BestEpochs(1)
+    weights = {"w": torch.randn(5), "n": torch.tensor(3)}
+    assert best.offer(1, 2.0, weights)
+    for loss in (2.0, 3.0, math.inf, math.nan):
+        assert not best.offer(2, loss, {"w": torch.zeros(5), "n": torch.tensor(0)})
+    assert best.epochs == [1] and best.mean()["n"].dtype == torch.int64
+    assert all(torch.equal(best.mean()[name], value) for name, value in weights.items())
 
 
 def test_the_same_seed_gives_the_same_run_and_another_does_not(experiment: Build, tmp_path: Path) -> None:
@@ -95,7 +187,7 @@ def test_training_makes_the_loss_better_and_keeps_the_best_model(experiment: Bui
     model, config = load_model(tmp_path)
     assert not model.training and config["optimizer"]["lr"] == 0.01
     best = min(records, key=lambda record: record["valid_loss"])
-    assert torch.load(tmp_path / "best.pt", weights_only=True)["epoch"] == best["epoch"]
+    assert torch.load(tmp_path / "best.pt", weights_only=True)["epochs"] == [best["epoch"]]
     trainer = Trainer(experiment("--optimizer.lr=0.01", "--train.epochs=4"), tmp_path / "other")
     trainer.model = model
     assert trainer.validate()["valid_loss"] == pytest.approx(best["valid_loss"], abs=1e-4)
@@ -158,8 +250,13 @@ def test_a_checkpoint_from_before_a_setting_was_added_is_gone_on_with(experiment
     Trainer(experiment("--train.epochs=1"), tmp_path).fit()
     state = torch.load(tmp_path / "last.pt", weights_only=True)
     del state["config"]["optimizer"]["schedule"], state["config"]["data"]["simulation"]["peak_limit"]
+    kept = state.pop("best")
+    best = torch.load(tmp_path / "best.pt", weights_only=True)
     torch.save(state, tmp_path / "last.pt")
-    Trainer(experiment("--train.epochs=2"), tmp_path).fit()
+    torch.save(best | {"epoch": best.pop("epochs")[0]}, tmp_path / "best.pt")
+    trainer = Trainer(experiment("--train.epochs=2"), tmp_path)
+    assert_same(trainer.best.kept, kept)
+    trainer.fit()
     assert len(history(tmp_path)) == 2
 
 

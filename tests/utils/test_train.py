@@ -6,29 +6,32 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
+from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from torch.distributed import run as torchrun
+
+from itersep.errors import Terminated
+from itersep.train.config import build_experiment, config_parser
+from itersep.train.trainer import Trainer
+from tests.runs import TRAIN, assert_same_run, end, history, start
 
 from .conftest import Ended
 
-ROOT = Path(__file__).resolve().parents[2]
-Run = Callable[..., subprocess.CompletedProcess]
-
-
-def command(*options: object) -> list[str]:
-    return [sys.executable, str(ROOT / "utils/train.py"), *map(str, options)]
+Run = Callable[..., Ended]
 
 
 @pytest.fixture
-def train(config: Path) -> Run:
-    """Run utils/train.py on the small experiment."""
+def train(config: Path, tmp_path: Path) -> Run:
+    """Run utils/train.py on the small experiment, as a process; its errors are in the output."""
 
-    def run(*options: object, **keywords: object) -> subprocess.CompletedProcess:
-        return subprocess.run(
-            command("--config", config, *options), capture_output=True, text=True, timeout=120, **keywords
-        )
+    def run(*options: object) -> Ended:
+        (status,) = end([start(TRAIN, "--config", config, *options, output=tmp_path / "log")])
+        return Ended(status, (tmp_path / "log").read_text(), "")
 
     return run
 
@@ -36,8 +39,17 @@ def train(config: Path) -> Run:
 def test_a_run_leaves_what_the_next_stages_read_and_a_second_does_nothing(train: Run, tmp_path: Path) -> None:
     out = tmp_path / "exp with a space"
     first = train("--out", out, "--train.epochs", 2)
-    assert first.returncode == 0, first.stderr
-    names = {"config.yaml", "train.log", "history.jsonl", "run.json", "last.pt", "best.pt", "tensorboard"}
+    assert first.status == 0, first.out
+    names = {
+        "config.yaml",
+        "train.log",
+        "history.jsonl",
+        "run.json",
+        "last.pt",
+        "previous.pt",
+        "best.pt",
+        "tensorboard",
+    }
     assert {path.name for path in out.iterdir()} == names
     records = [json.loads(line) for line in (out / "history.jsonl").read_text().splitlines()]
     assert [record["epoch"] for record in records] == [1, 2] and len(records[0]["valid_si_sdri_db"]) == 2
@@ -46,32 +58,91 @@ def test_a_run_leaves_what_the_next_stages_read_and_a_second_does_nothing(train:
     assert described["parameters"] == sum(w.numel() for w in torch.load(out / "best.pt")["model"].values())
     before = {path: path.stat().st_mtime_ns for path in out.rglob("*")}
     second = train("--out", out, "--train.epochs", 2)
-    assert second.returncode == 0 and "trained already" in second.stdout
+    assert second.status == 0 and "trained already" in second.out
     assert {path: path.stat().st_mtime_ns for path in out.rglob("*")} == before
 
 
-def test_a_run_that_is_ended_thrice_ends_like_an_undisturbed_one(train: Run, config: Path, tmp_path: Path) -> None:
-    options = ["--train.epochs", 4, "--train.workers", 1, "--data.epoch_size", 20, "--train.save_every_s", 0]
-    assert train("--out", tmp_path / "whole", *options).returncode == 0
-    checkpoint = tmp_path / "cut/last.pt"
-    for number, status in ((signal.SIGKILL, -9), (signal.SIGTERM, 143), (signal.SIGINT, 130)):
-        before = checkpoint.stat().st_mtime_ns if checkpoint.exists() else 0
-        process = subprocess.Popen(
-            command("--config", config, "--out", tmp_path / "cut", *options),
-            stderr=subprocess.PIPE,
-            text=True,
-            start_new_session=True,
-        )
-        while not checkpoint.exists() or checkpoint.stat().st_mtime_ns == before:
-            assert process.poll() is None, process.stderr.read()
+def test_a_run_that_is_told_to_end_ends_like_an_undisturbed_one(config: Path, tmp_path: Path) -> None:
+    options = ["--config", config, "--train.workers", 1, "--data.epoch_size", 20, "--train.save_every_s", 0]
+    cut = tmp_path / "cut"
+    assert end([start(TRAIN, *options, "--out", tmp_path / "whole", output=tmp_path / "log")]) == [0]
+    for number, status in ((signal.SIGTERM, 143), (signal.SIGINT, 130)):
+        before = (cut / "last.pt").stat().st_mtime_ns if cut.exists() else 0
+        process = start(TRAIN, *options, "--out", cut, output=tmp_path / "log")
+        while not (cut / "last.pt").exists() or (cut / "last.pt").stat().st_mtime_ns == before:
+            assert process.is_alive(), (tmp_path / "log").read_text()
             time.sleep(0.005)
-        os.killpg(process.pid, number)  # the workers too, as terminals and clusters do
-        _, errors = process.communicate(timeout=60)
-        assert process.returncode == status and "Traceback" not in errors
-    again = train("--out", tmp_path / "cut", *options)
-    assert again.returncode == 0 and "going on after epoch" in again.stdout
-    whole, cut = (torch.load(tmp_path / name / "last.pt")["model"] for name in ("whole", "cut"))
-    assert all(torch.equal(whole[name], cut[name]) for name in whole)
+        for _ in range(2):
+            os.killpg(process.pid, number)  # the workers too, and more than once, as terminals and clusters do
+        assert end([process]) == [status] and "Traceback" not in (tmp_path / "log").read_text()
+    assert end([start(TRAIN, *options, "--out", cut, output=tmp_path / "log")]) == [0]
+    assert "going on after epoch" in (tmp_path / "log").read_text()
+    assert_same_run(tmp_path / "whole", cut)
+
+
+def test_a_run_that_is_killed_at_random_moments_ends_like_an_undisturbed_one(config: Path, tmp_path: Path) -> None:
+    kills, rng, run = int(os.environ.get("ITERSEP_KILLS", 6)), np.random.default_rng(0), 0
+    options = ["--config", config, "--train.workers", 1, "--train.save_every_s", 0, "--train.average_best", 2]
+    assert end([start(TRAIN, *options, "--out", tmp_path / "whole", output=tmp_path / "log")]) == [0]
+    while kills:
+        run, killed = run + 1, True
+        while killed:
+            process = start(TRAIN, *options, "--out", tmp_path / f"cut{run}", output=tmp_path / "log")
+            killed = kills > 0 and kill_at_random(process, tmp_path / f"cut{run}/last.pt", rng)
+            kills -= killed
+        assert end([process]) == [0], (tmp_path / "log").read_text()
+        assert_same_run(tmp_path / "whole", tmp_path / f"cut{run}")
+        names = {path.name for path in (tmp_path / f"cut{run}").iterdir()}
+        assert names == {path.name for path in (tmp_path / "whole").iterdir()}  # nothing half-written stays
+
+
+def kill_at_random(process: ForkServerProcess, last: Path, rng: np.random.Generator) -> bool:
+    """Kill a process some time after it has saved 0 to 8 times; returns whether it had not ended before."""
+    saves, seen = rng.integers(9), 0
+    while saves and process.is_alive():
+        time.sleep(0.001)
+        with suppress(FileNotFoundError):
+            now = last.stat().st_mtime_ns
+            saves, seen = saves - (now != seen), now
+    process.join(rng.exponential(0.1))
+    process.kill()
+    process.join()
+    return process.exitcode == -signal.SIGKILL
+
+
+def test_a_signal_during_validation_does_not_wait_for_its_end(
+    config: Path, mixture_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The signal comes with the first validation mixture; the run ends, saved, and validates when it goes on."""
+    parser = config_parser()
+    experiment = build_experiment(parser, parser.parse_args(["--config", str(config), "--train.epochs=1"]))
+    trainer = Trainer(experiment, tmp_path / "exp")
+    load, loaded = trainer.validation.load, []
+
+    def load_and_stop(key: tuple[int, int]) -> object:
+        loaded.append(key)
+        os.kill(os.getpid(), signal.SIGTERM)
+        return load(key)
+
+    monkeypatch.setattr(trainer.validation, "load", load_and_stop)
+    with pytest.raises(Terminated):
+        trainer.fit()
+    assert len(loaded) < len(trainer.validation)
+    again = Trainer(experiment, tmp_path / "exp")
+    assert (again.progress.epoch, again.progress.batch) == (0, 5)
+    again.fit()
+    assert len(again.progress.history) == 1
+
+
+def test_torchrun_starts_processes_that_train_like_one(config: Path, tmp_path: Path) -> None:
+    options = ["--config", config, "--train.epochs", 1]
+    assert end([start(TRAIN, *options, "--out", tmp_path / "one", output=tmp_path / "log")]) == [0]
+    launch = ["--standalone", "--nproc-per-node=2", TRAIN, *options, "--out", tmp_path / "two"]
+    assert end([start(torchrun.__file__, *launch, output=tmp_path / "log")]) == [0], (tmp_path / "log").read_text()
+    assert json.loads((tmp_path / "two/run.json").read_text())["processes"] == 2
+    (one,), (two,) = history(tmp_path / "one"), history(tmp_path / "two")
+    for name in ("train_loss", "valid_loss"):
+        assert two[name] == pytest.approx(one[name], abs=2e-4)
 
 
 def test_mistakes_are_one_sentence_and_leave_nothing(
@@ -103,16 +174,17 @@ def test_audio_that_fails_in_mid_training_is_named(
     assert ended.status == 2 and "spk2/m1.wav: cannot be read as audio" in ended.err
 
 
-def test_a_full_disk_is_named_and_the_checkpoint_before_it_stays(train: Run, tmp_path: Path) -> None:
+def test_a_full_disk_is_named_and_the_checkpoint_before_it_stays(train: Run, config: Path, tmp_path: Path) -> None:
     out = tmp_path / "exp"
-    assert train("--out", out, "--train.epochs", 1).returncode == 0
+    assert train("--out", out, "--train.epochs", 1).status == 0
     before = (out / "last.pt").read_bytes()
 
     def small_files() -> None:
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)  # the write then fails, as on a full disk
         resource.setrlimit(resource.RLIMIT_FSIZE, (20000, 20000))
 
-    result = train("--out", out, "--train.epochs", 2, preexec_fn=small_files)
+    command = [sys.executable, str(TRAIN), "--config", str(config), "--out", str(out), "--train.epochs", "2"]
+    result = subprocess.run(command, capture_output=True, text=True, timeout=120, preexec_fn=small_files)
     assert result.returncode == 1 and "Traceback" not in result.stderr and str(out) in result.stderr
     assert (out / "last.pt").read_bytes() == before
     assert not [path for path in out.iterdir() if path.name.startswith(".")]

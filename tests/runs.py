@@ -1,0 +1,90 @@
+"""Training runs: started as processes that share one import of torch, so that each is there at once; and compared."""
+
+import json
+import multiprocessing
+import os
+import runpy
+import socket
+import sys
+from collections.abc import Sequence
+from multiprocessing.context import ForkServerProcess
+from pathlib import Path
+from typing import Any
+
+import torch
+
+TRAIN = Path(__file__).resolve().parent.parent / "utils/train.py"
+TIMES = ("seconds", "data_wait_s", "mixtures_per_s", "peak_memory_mib")
+SERVER = multiprocessing.get_context("forkserver")
+SERVER.set_forkserver_preload(["tests.warm"])
+
+
+def start(program: str | Path, *options: object, output: Path, **environment: object) -> ForkServerProcess:
+    """Start a program in a process and session of its own, its output and errors in a file."""
+    variables = {name: str(value) for name, value in environment.items()}
+    process = SERVER.Process(target=_run, args=(str(program), [str(option) for option in options], output, variables))
+    process.start()
+    return process
+
+
+def _run(program: str, options: list[str], output: Path, environment: dict[str, str]) -> None:
+    os.setsid()
+    multiprocessing.set_start_method("fork", force=True)  # as in a program from the command line; else the server's own
+    with open(output, "w") as file:
+        os.dup2(file.fileno(), 1)
+        os.dup2(file.fileno(), 2)
+    os.environ.update(environment)
+    sys.argv = [program, *options]
+    runpy.run_path(program, run_name="__main__")
+
+
+def start_pair(*options: object, output: Path) -> list[ForkServerProcess]:
+    """Start two training processes that train together, as torchrun does; output in <output>0 and <output>1."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        meeting = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": probe.getsockname()[1]}
+    return [
+        start(TRAIN, *options, output=Path(f"{output}{rank}"), RANK=rank, LOCAL_RANK=rank, WORLD_SIZE=2, **meeting)
+        for rank in (0, 1)
+    ]
+
+
+def end(processes: Sequence[ForkServerProcess], timeout: float = 100) -> list[int | None]:
+    """Exit statuses, -N for signal N; a process that does not end is killed and has None."""
+    statuses = []
+    for process in processes:
+        process.join(timeout)
+        statuses.append(process.exitcode)
+        process.kill()
+    return statuses
+
+
+def history(out: Path) -> list[dict[str, Any]]:
+    """history.jsonl without what was measured."""
+    lines = [json.loads(line) for line in (out / "history.jsonl").read_text().splitlines()]
+    return [{key: value for key, value in line.items() if key not in TIMES} for line in lines]
+
+
+def assert_same_run(one: Path, other: Path) -> None:
+    """Checkpoints are the same to the bit, and histories but for what was measured."""
+    assert history(one) == history(other)
+    for name in ("last.pt", "best.pt"):
+        first, second = (torch.load(out / name, weights_only=True) for out in (one, other))
+        assert first.keys() == second.keys()
+        for key in first.keys() - {"config"}:
+            assert_same(first[key], second[key])
+
+
+def assert_same(one: Any, other: Any) -> None:
+    """Two trees of tensors and plain values are the same to the bit, but for what was measured."""
+    assert type(one) is type(other)
+    if isinstance(one, dict):
+        assert one.keys() == other.keys()
+        for key in one.keys() - set(TIMES):
+            assert_same(one[key], other[key])
+    elif isinstance(one, list):
+        assert len(one) == len(other)
+        for values in zip(one, other, strict=True):
+            assert_same(*values)
+    else:
+        assert torch.equal(one, other) if isinstance(one, torch.Tensor) else one == other
