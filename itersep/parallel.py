@@ -1,5 +1,6 @@
 """Work shared by processes that end when they should: when it is done, at Ctrl-C, and when their parent is killed."""
 
+import re
 import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -44,6 +45,19 @@ def map_parallel(function: Callable[[Item], Result], items: Sequence[Item], nj: 
             process.terminate()
         for process in processes:
             process.join()
+
+
+def take_part(items: Sequence[Item], part: str) -> Sequence[Item]:
+    """The share of one of N tasks that work side by side, ``part`` "I/N": every N-th item from the I-th on; "": all.
+
+    Raises UserError if ``part`` says something else.
+    """
+    if not part:
+        return items
+    match = re.fullmatch(r"([1-9]\d*)/([1-9]\d*)", part)
+    if not match or int(match[1]) > int(match[2]):
+        raise UserError(f"--part is I/N with I from 1 to N, such as 3/16, not '{part}'")
+    return items[int(match[1]) - 1 :: int(match[2])]
 
 
 def _collect(readers: list[Connection]) -> Iterator[Result]:

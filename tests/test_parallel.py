@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from itersep.errors import UserError
-from itersep.parallel import map_parallel
+from itersep.parallel import map_parallel, take_part
 
 
 def square(number: int) -> int:
@@ -32,6 +32,20 @@ def die_at(number: int, bad: int) -> int:
 @pytest.mark.parametrize("nj", [1, 2, 3, 9])
 def test_every_item_is_worked_on_once(nj: int) -> None:
     assert sorted(map_parallel(square, range(7), nj)) == [square(number) for number in range(7)]
+
+
+@pytest.mark.parametrize("count", [1, 3, 7, 9])
+def test_parts_share_all_items_evenly(count: int) -> None:
+    items = list(range(7))
+    parts = [take_part(items, f"{number}/{count}") for number in range(1, count + 1)]
+    assert sorted(sum(parts, [])) == items == take_part(items, "")
+    assert max(map(len, parts)) - min(map(len, parts)) <= 1
+
+
+@pytest.mark.parametrize("part", ["0/3", "4/3", "3", "1/0", "-1/2", "1/3/3", "a/b", " 1/3"])
+def test_what_is_no_part_is_named(part: str) -> None:
+    with pytest.raises(UserError, match=f"not '{part}'"):
+        take_part([1], part)
 
 
 @pytest.mark.parametrize("nj", [1, 3])

@@ -7,7 +7,17 @@
 # An option is any variable that the program sets at the start of a line before this. One whose default is a number
 # takes numbers only. --help prints the comment at the top of the program. What is no option stays in "$@".
 
+# For what the program checks itself, before anything else: option_error TEXT ends it; absolute_paths NAME ... makes what
+# these variables hold absolute, for a program that works in another folder than its caller's.
+
 option_error() { echo "$0: $*; $0 --help lists the options" >&2; exit 2; }
+
+absolute_paths() {
+  local path_name
+  for path_name; do
+    [ -z "${!path_name}" ] || printf -v "$path_name" %s "$(realpath -m -- "${!path_name}")"
+  done
+}
 
 while [[ ${1:-} == --?* ]]; do
   if [ "$1" = --help ]; then

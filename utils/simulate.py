@@ -7,7 +7,7 @@ from tqdm import tqdm
 
 from itersep.cli import run_program
 from itersep.errors import UserError
-from itersep.files import write_text
+from itersep.parallel import take_part
 from itersep.simulate.engine import check_engine
 from itersep.simulate.folder import render_set, write_manifest
 from itersep.simulate.mixture import SimulationSpec, draw_mixture, load_clips
@@ -28,6 +28,7 @@ def main(
     microphone: int = 1,
     allow_missing: bool = False,
     nj: int = 1,
+    part: str = "",
     render: bool = True,
 ) -> None:
     """Simulate a set of mixtures. Mixture k depends on the clips, the spec, the seed, the name of --out and k alone.
@@ -46,6 +47,7 @@ def main(
         microphone: which of a list's microphones hears the mixtures; the paper's is 1
         allow_missing: leave out the mixtures of a list whose files are missing; they are named in missing.txt
         nj: number of processes
+        part: I/N renders the I-th of N shares, beside others; a run without it then completes the set
         render: false writes mixtures.jsonl only
     """
     for name, value in (("count", count), ("nj", nj)):
@@ -53,23 +55,24 @@ def main(
             raise UserError(f"--{name} must be at least 1, not {value}")
     if tac and not noise:
         raise UserError("--tac needs --noise too: every mixture of a list has a noise")
+    take_part((), part)  # raises if it is no part
     if render:
         check_engine(spec.engine)
     clips = (load_clips(speech, spec.sample_rate), load_clips(noise, spec.sample_rate) if noise else None)
-    name, missing = Path(out).resolve().name, {}
+    name, selection = Path(out).resolve().name, None
     if tac:
         selection = import_list(tac, spec, name, *clips, microphone=microphone, allow_missing=allow_missing)
-        mixtures, missing = selection.mixtures[:count], selection.missing
+        mixtures = selection.mixtures[:count]
     else:
         indices = tqdm(range(count or DRAWN), f"drawing {name}", unit="mixture", leave=False, disable=None)
         mixtures = [draw_mixture(spec, *clips, seed=seed, set_name=name, index=index) for index in indices]
     write_manifest(out, mixtures)
-    if missing:
-        write_text(Path(out) / "missing.txt", "".join(f"{file} {stopped}\n" for file, stopped in missing.items()))
-        print(f"{tac}: {selection.describe()}, and are left out; {out}/missing.txt has all these files")
-    rendered = render_set(out, mixtures, *clips, nj) if render else 0
+    if selection:
+        selection.report(tac, out)
+    rendered = render_set(out, mixtures, *clips, nj, part) if render else 0
     direct = sum(mixture.direct_only for mixture in mixtures)
     done = f"{rendered} rendered now" if rendered else "nothing left to render" if render else "not rendered"
+    done += f" by part {part}" * bool(part)
     share = f"{direct} ({100 * direct / len(mixtures):.1f} %)"
     print(
         f"{out}: {len(mixtures)} mixtures, {done}; {share} have the direct path only, since their rooms can't ring as "

@@ -11,6 +11,7 @@ from itersep.data.download import download
 from itersep.errors import UserError
 
 LIBRISPEECH_SHA256 = librispeech._CHECKSUMS  # by address; not public, but setup.py fixes torchaudio's version
+LIBRIMIX_COMMIT = "09d4b8a246b7ab91b04a5d2cea11ec1e6264c366"
 OPENSLR = "https://www.openslr.org/resources"
 
 
@@ -28,6 +29,8 @@ SOURCES = {
 } | {
     "train-clean-5": Source(f"{OPENSLR}/31/train-clean-5.tar.gz", "md5:5df7d4e78065366204ca6845bb08f490"),
     "dev-clean-2": Source(f"{OPENSLR}/31/dev-clean-2.tar.gz", "md5:6d7ab67ac6a1d2c993d050e16d61080d"),
+    # its lists of mixtures are in metadata/
+    "librimix": Source(f"https://github.com/JorisCos/LibriMix/archive/{LIBRIMIX_COMMIT}.tar.gz", None),
     "nonspeech": Source("http://web.cse.ohio-state.edu/pnl/corpus/HuNonspeech/Nonspeech.zip", None),
 }
 

@@ -8,18 +8,21 @@ A value runs from the first blank to the end of the line, so that paths with spa
 from the current folder, as in Kaldi.
 """
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
 from itersep.errors import UserError
 from itersep.files import write_text
 
+ARCHIVED = re.compile(r"[.]ark(:\d+)?(\[[\d:,]*\])?$")  # Kaldi's x.ark:offset, with a range of it
+
 
 def read_table(path: str | Path) -> dict[str, str]:
     """Read ``key value`` lines into a dict in the file's order.
 
-    Raises UserError that names the file and line for a missing file, an empty value, a key twice, or a command in
-    place of a path (Kaldi's pipes: nothing in a data directory is ever run).
+    Raises UserError that names the file and line for a missing file, an empty value, a key twice, or what Kaldi allows
+    in place of a file: a command (nothing in a data directory is ever run), or a place in an archive.
     """
     path = Path(path)
     try:
@@ -35,6 +38,8 @@ def read_table(path: str | Path) -> dict[str, str]:
             raise UserError(f"{path}:{number}: expected 'key value', found '{line}'")
         if value.endswith("|") or value.startswith("|"):
             raise UserError(f"{path}:{number}: commands are not run; write the audio to a file and name it here")
+        if path.suffix == ".scp" and ARCHIVED.search(value):
+            raise UserError(f"{path}:{number}: places in archives are not read; write the audio to a file and name it")
         if key in table:
             raise UserError(f"{path}:{number}: '{key}' stands twice")
         table[key] = value

@@ -30,7 +30,7 @@ class DataSpec:
     Args:
         mode: fresh (drawn anew in every epoch from `train` and `noise`) or rendered (`train` holds mixtures)
         train: data directory of speech (fresh) or of mixtures (rendered)
-        noise: data directory of noise clips (fresh)
+        noise: data directory of noise clips (fresh), or null for mixtures of speech alone
         dev: data directory of the validation mixtures
         epoch_size: mixtures in an epoch (fresh)
         segment_s: rendered training mixtures are cut at random to this many seconds
@@ -39,7 +39,7 @@ class DataSpec:
 
     mode: Literal["fresh", "rendered"] = "fresh"
     train: str = "data/train"
-    noise: str = "data/noise_train"
+    noise: str | None = "data/noise_train"
     dev: str = "data/dev_2mix"
     epoch_size: int = 20000
     segment_s: float = 4.0
@@ -88,7 +88,7 @@ class FreshMixtures(MixtureSet):
     def __init__(self, spec: DataSpec, seed: int) -> None:
         self.simulation, self.size, self.seed = spec.simulation, spec.epoch_size, seed
         self.speech = load_clips(spec.train, spec.simulation.sample_rate)
-        self.noise = load_clips(spec.noise, spec.simulation.sample_rate)
+        self.noise = load_clips(spec.noise, spec.simulation.sample_rate) if spec.noise else None
 
     def __len__(self) -> int:
         return self.size

@@ -66,6 +66,14 @@ class Noise(Preparation):
         return utterances, skipped
 
 
+def name_sets(parts: str) -> dict[str, str]:
+    """Set -> part, of three parts with commas between. Raises UserError if they are not three."""
+    names = parts.split(",")
+    if len(names) != 3 or not all(names):
+        raise UserError(f"--parts needs three names with commas between, for train, dev and test, not '{parts}'")
+    return dict(zip(("train", "dev", "test"), names, strict=True))
+
+
 def speech_sets(librispeech: Path, parts: Mapping[str, str]) -> dict[str, AsFound]:
     """What each set is made from, by ``parts``: set -> part of LibriSpeech.
 

@@ -17,18 +17,17 @@ from pathlib import Path
 from tqdm import tqdm
 
 from itersep.data.audio import wav_size, write_audio
-from itersep.data.datadir import read_table, write_data_dir, write_table
+from itersep.data.datadir import write_data_dir, write_table
 from itersep.errors import UserError
 from itersep.files import write_text
-from itersep.parallel import map_parallel
+from itersep.journal import Journal
+from itersep.parallel import map_parallel, take_part
 from itersep.simulate.clips import Clips
-from itersep.simulate.manifest import Mixture, manifest_text, read_mixtures
+from itersep.simulate.manifest import AnyMixture, manifest_text, read_mixtures
 from itersep.simulate.render import render_mixture
 
-GAINS_SO_FAR = ".utt2gain"  # lines of utt2gain as mixtures get rendered
 
-
-def write_manifest(out_dir: str | Path, mixtures: Sequence[Mixture]) -> None:
+def write_manifest(out_dir: str | Path, mixtures: Sequence[AnyMixture]) -> None:
     """Write mixtures.jsonl; if it is there, it must say the same. Raises UserError if it doesn't."""
     path = Path(out_dir) / "mixtures.jsonl"
     text = manifest_text(mixtures)
@@ -39,36 +38,48 @@ def write_manifest(out_dir: str | Path, mixtures: Sequence[Mixture]) -> None:
 
 
 def render_set(
-    out_dir: str | Path, mixtures: Sequence[Mixture], speech: Clips, noise: Clips | None, nj: int = 1
+    out_dir: str | Path,
+    mixtures: Sequence[AnyMixture],
+    speech: Clips,
+    noise: Clips | None,
+    nj: int = 1,
+    part: str = "",
 ) -> int:
     """Render the mixtures that are not there yet, by ``nj`` processes, then write the tables.
 
+    ``part`` "I/N" renders one share of the mixtures beside other processes, and leaves the tables to a call without.
     Returns the number of mixtures rendered now. Raises UserError if a clip can't be read.
     """
     out_dir = Path(out_dir)
     parts = ["mix", *(f"spk{c}" for c in range(1, len(mixtures[0].speakers) + 1)), *["noise1"] * (noise is not None)]
-    _remove_halves(out_dir, parts)
-    gains = _read_gains(out_dir)
-    there = [_find_sizes(out_dir / "audio" / part) for part in parts]
+    mine = take_part(mixtures, part)
+    if not part:
+        _remove_halves(out_dir, parts)
+    journal = Journal(out_dir / "utt2gain", part)
+    gains = journal.read()
+    there = [_find_sizes(out_dir / "audio" / name) for name in parts]
     missing = [
         mixture
-        for mixture in mixtures
+        for mixture in mine
         if mixture.id not in gains or any(sizes.get(mixture.id) != wav_size(mixture.length) for sizes in there)
     ]
     if missing:
         render = partial(_render_files, out_dir=out_dir, speech=speech, noise=noise)
         results = map_parallel(render, missing, nj)
-        for utt, gain in tqdm(results, out_dir.name, len(missing), unit="mixture", disable=None):
-            gains[utt] = gain
-            with open(out_dir / GAINS_SO_FAR, "a", encoding="utf-8") as so_far:
-                so_far.write(f"{utt} {gain}\n")
+        with journal.writing() as note:
+            for utt, gain in tqdm(results, out_dir.name, len(missing), unit="mixture", disable=None):
+                gains[utt] = gain
+                note(utt, gain)
+    if part:
+        os.sync()
+        return len(missing)
     if missing or not (out_dir / "wav.scp").exists():
         _write_tables(out_dir, mixtures, parts, gains)
-    (out_dir / GAINS_SO_FAR).unlink(missing_ok=True)
+    journal.remove()
     return len(missing)
 
 
-def _render_files(mixture: Mixture, out_dir: Path, speech: Clips, noise: Clips | None) -> tuple[str, str]:
+def _render_files(mixture: AnyMixture, out_dir: Path, speech: Clips, noise: Clips | None) -> tuple[str, str]:
     rendered = render_mixture(mixture, speech, noise)
     signals = {f"spk{c}": ref for c, ref in enumerate(rendered.ref, start=1)} | {"mix": rendered.mix}
     if mixture.noise:
@@ -78,7 +89,7 @@ def _render_files(mixture: Mixture, out_dir: Path, speech: Clips, noise: Clips |
     return mixture.id, f"{rendered.gain:.6g}"
 
 
-def _write_tables(out_dir: Path, mixtures: Sequence[Mixture], parts: Sequence[str], gains: dict[str, str]) -> None:
+def _write_tables(out_dir: Path, mixtures: Sequence[AnyMixture], parts: Sequence[str], gains: dict[str, str]) -> None:
     os.sync()
     paths = {part: {mixture.id: _audio_path(out_dir, part, mixture.id) for mixture in mixtures} for part in parts}
     write_table(out_dir / "utt2gain", {mixture.id: gains[mixture.id] for mixture in mixtures})
@@ -88,16 +99,6 @@ def _write_tables(out_dir: Path, mixtures: Sequence[Mixture], parts: Sequence[st
     utt2spk = {mixture.id: mixture.id for mixture in mixtures}
     durations_s = {mixture.id: mixture.length / mixture.sample_rate for mixture in mixtures}
     write_data_dir(out_dir, paths["mix"], utt2spk, durations_s)
-
-
-def _read_gains(out_dir: Path) -> dict[str, str]:
-    """Gains of the mixtures rendered before: what the tables tell, then what an interrupted run noted."""
-    gains = read_table(out_dir / "utt2gain") if (out_dir / "utt2gain").exists() else {}
-    if (out_dir / GAINS_SO_FAR).exists():
-        lines = (out_dir / GAINS_SO_FAR).read_text(encoding="utf-8").splitlines(keepends=True)
-        pairs = [line.split() for line in lines if line.endswith("\n")]
-        gains |= {pair[0]: pair[1] for pair in pairs if len(pair) == 2}
-    return gains
 
 
 def _find_sizes(folder: Path) -> dict[str, int]:

@@ -1,4 +1,4 @@
-"""The manifest of a simulated set: one JSON line holds everything that was drawn for one mixture."""
+"""The manifest of a simulated set: one JSON line holds everything that was drawn, or listed, for one mixture."""
 
 import json
 import math
@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import MISSING, asdict, dataclass, fields, is_dataclass
 from functools import lru_cache
 from pathlib import Path
+from types import NoneType, UnionType
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from itersep.errors import UserError
@@ -14,6 +15,7 @@ from itersep.simulate.rir import check_geometry, is_direct_only
 
 Point = tuple[float, float, float]
 LARGEST_DB = 100.0  # between voices, or between them and the noise: more is a mistake
+LARGEST_GAIN = 10.0 ** (LARGEST_DB / 20.0)
 
 
 @dataclass(frozen=True)
@@ -34,6 +36,14 @@ class NoiseDraw:
     start: int
     position_m: Point
     snr_db: float
+
+
+@dataclass(frozen=True)
+class ScaledClip:
+    """A whole clip times a gain."""
+
+    utt: str
+    gain: float
 
 
 @dataclass(frozen=True)
@@ -109,6 +119,55 @@ class Mixture:
         return _read_value(cls, entry, "a line")
 
 
+@dataclass(frozen=True)
+class DryMixture:
+    """Whole clips, each times its gain and from its first sample on, without a room: the mixtures of LibriMix.
+
+    Clips at another rate are resampled to ``sample_rate``; what is longer than ``length`` samples is cut, what is
+    shorter is followed by zeros. Raises ValueError for what can't be rendered.
+    """
+
+    id: str
+    sample_rate: int
+    length: int
+    speakers: tuple[ScaledClip, ...]
+    noise: ScaledClip | None
+
+    def __post_init__(self) -> None:
+        if not self.speakers:
+            raise ValueError("a mixture has one speaker at least")
+        for name in ("sample_rate", "length"):
+            if getattr(self, name) <= 0:
+                raise ValueError(f"{name} is {getattr(self, name)}; it must be above 0")
+        for source in self.sources:
+            if not 1.0 / LARGEST_GAIN <= abs(source.gain) <= LARGEST_GAIN:
+                raise ValueError(f"a gain is {source.gain:g}; {LARGEST_GAIN:g} is the most, and its inverse the least")
+
+    @property
+    def sources(self) -> tuple[ScaledClip, ...]:
+        """The speakers, then the noise if there is one."""
+        return self.speakers + ((self.noise,) if self.noise else ())
+
+    def to_json(self) -> str:
+        """One line, which says that there is no room; its floats read back to the same bits."""
+        return json.dumps({**asdict(self), "room": None}, allow_nan=False)
+
+    @classmethod
+    def from_json(cls, line: str) -> "DryMixture":
+        """The mixture of a line; raises ValueError that names what is wrong with it."""
+        return _read_value(cls, {key: value for key, value in json.loads(line).items() if key != "room"}, "a line")
+
+
+AnyMixture = Mixture | DryMixture
+
+
+def parse_mixture(line: str) -> AnyMixture:
+    """The mixture of a line, in a room unless the line says that there is none; raises ValueError like from_json."""
+    entry = json.loads(line)
+    dry = isinstance(entry, dict) and entry.get("room", "some") is None
+    return DryMixture.from_json(line) if dry else Mixture.from_json(line)
+
+
 def cut_length(length: int, speakers: int, overlap: float) -> int:
     """Samples of each speaker in a mixture of ``length``, where neighbours share the part ``overlap`` of a cut."""
     return int(length / (speakers - (speakers - 1) * overlap))
@@ -120,12 +179,12 @@ def check_peak_limit(peak_limit: float) -> None:
         raise ValueError(f"peak_limit is {peak_limit}; it lies above 0 and at 0.99 at most")
 
 
-def manifest_text(mixtures: Iterable[Mixture]) -> str:
+def manifest_text(mixtures: Iterable[AnyMixture]) -> str:
     """The manifest as text, a line for each mixture."""
     return "".join(mixture.to_json() + "\n" for mixture in mixtures)
 
 
-def read_mixtures(path: str | Path) -> list[Mixture]:
+def read_mixtures(path: str | Path) -> list[AnyMixture]:
     """The mixtures of a manifest, in its order. Raises UserError that names the file and the line."""
     try:
         lines = Path(path).read_text(encoding="utf-8").splitlines()
@@ -136,7 +195,7 @@ def read_mixtures(path: str | Path) -> list[Mixture]:
     mixtures, ids = [], set()
     for number, line in enumerate(lines, start=1):
         try:
-            mixture = Mixture.from_json(line)
+            mixture = parse_mixture(line)
         except ValueError as error:
             raise UserError(f"{path}:{number}: {error}; simulate the set again") from None
         if mixture.id in ids:
@@ -167,10 +226,10 @@ def _read_value(kind: Any, value: Any, name: str) -> Any:
         return value
     if kind is str and isinstance(value, str) and value and not any(letter.isspace() for letter in value):
         return value
-    if kind == tuple[SpeakerDraw, ...] and isinstance(value, list):
-        return tuple(_read_value(SpeakerDraw, item, name) for item in value)
     if kind == Point and isinstance(value, list) and len(value) == 3:
         return tuple(_read_value(float, item, name) for item in value)
-    if kind == NoiseDraw | None:
-        return None if value is None else _read_value(NoiseDraw, value, name)
+    if get_origin(kind) is tuple and get_args(kind)[-1] is ... and isinstance(value, list):
+        return tuple(_read_value(get_args(kind)[0], item, name) for item in value)
+    if get_origin(kind) is UnionType and get_args(kind)[-1] is NoneType:
+        return None if value is None else _read_value(get_args(kind)[0], value, name)
     raise ValueError(f"'{name}' can't be {json.dumps(value)}")

@@ -6,21 +6,19 @@ What they hold becomes `Mixture`s, which are rendered like any other.
 
 import re
 import sys
-from collections import Counter
-from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 from itersep.errors import UserError
 from itersep.simulate.clips import Clips
 from itersep.simulate.draw import SimulationSpec
+from itersep.simulate.listed import Selection, clip_name, select
 from itersep.simulate.manifest import Mixture, NoiseDraw, Point, SpeakerDraw
 from itersep.simulate.unpickle import read_pickle
 
 FILE_NAME = re.compile(r"[\w.-]+(/[\w.-]+)*", re.ASCII)
 LENGTH_TOLERANCE_S = 0.01  # utt2dur of other tools is rounded to hundredths
-NAMED = 3  # missing files that a message names
 RENDERING = ("peak_limit", "scale_to_peak", "engine")  # what a list leaves open, of a SimulationSpec
 
 
@@ -33,25 +31,18 @@ class ListedMixture:
 
     mixture: Mixture
     files: tuple[str, str, str]
+    has_noise: bool = True
 
-
-@dataclass(frozen=True)
-class Selection:
-    """The mixtures of a list whose corpus files are there.
-
-    ``left_out`` is how many others there are; ``missing`` maps the files that they lack, under the names that the list
-    gives them, to the number of mixtures that each stops.
-    """
-
-    mixtures: list[Mixture]
-    left_out: int
-    missing: dict[str, int]
-
-    def describe(self) -> str:
-        """How many mixtures lack how many files, and the first of these."""
-        names = ", ".join([*list(self.missing)[:NAMED], *["..."] * (len(self.missing) > NAMED)])
-        count = self.left_out + len(self.mixtures)
-        return f"{self.left_out} of {count} mixtures need missing files ({len(self.missing)}: {names})"
+    def build(self, speech: Clips) -> Mixture:
+        """The mixture. Raises UserError if an utterance is shorter than its cut: then the corpus is another one."""
+        for speaker in self.mixture.speakers:
+            stop, length = speaker.start + self.mixture.cut_length, speech.lengths[speaker.utt]
+            if stop > length + LENGTH_TOLERANCE_S * self.mixture.sample_rate:
+                raise UserError(
+                    f"{speech.data_dir}: '{speaker.utt}' has {length} samples where mixture '{self.mixture.id}' cuts "
+                    f"up to sample {stop}; is it from another corpus, or shortened?"
+                )
+        return self.mixture
 
 
 def import_list(
@@ -66,15 +57,9 @@ def import_list(
 ) -> Selection:
     """What can be rendered of a list from ``speech`` and ``noise``.
 
-    Raises UserError like `read_list` and `select`; and if files are missing and that is not allowed, or leaves nothing.
+    Raises UserError like `read_list` and `select`.
     """
-    selection = select(read_list(path, spec, set_name, microphone), speech, noise)
-    if selection.missing and not (allow_missing and selection.mixtures):
-        raise UserError(
-            f"{path}: {selection.describe()} in {speech.data_dir} and {noise.data_dir}; prepare the whole corpora"
-            + (", or leave these mixtures out with --allow_missing true" if selection.mixtures else "")
-        )
-    return selection
+    return select(path, read_list(path, spec, set_name, microphone), speech, noise, allow_missing)
 
 
 def read_list(path: str | Path, spec: SimulationSpec, set_name: str, microphone: int = 1) -> list[ListedMixture]:
@@ -94,38 +79,11 @@ def read_list(path: str | Path, spec: SimulationSpec, set_name: str, microphone:
     ]
 
 
-def select(listed: Sequence[ListedMixture], speech: Clips, noise: Clips) -> Selection:
-    """The mixtures whose files are all there.
-
-    Raises UserError if an utterance is shorter than a list's cut of it: then the corpus is another one.
-    """
-    mixtures, missing = [], Counter()
-    for item in listed:
-        corpora = [speech] * len(item.mixture.speakers) + [noise]
-        sources = zip(item.files, item.mixture.sources, corpora, strict=True)
-        absent = {file for file, source, clips in sources if source.utt not in clips.lengths}
-        missing.update(absent)
-        if not absent:
-            _check_lengths(item.mixture, speech)
-            mixtures.append(item.mixture)
-    return Selection(mixtures, len(listed) - len(mixtures), {file: missing[file] for file in sorted(missing)})
-
-
 def _check_spec(spec: SimulationSpec) -> None:
     listed = replace(SimulationSpec(), **{name: getattr(spec, name) for name in RENDERING})
     for name in (field.name for field in fields(spec)):
         if getattr(spec, name) != getattr(listed, name):
             raise UserError(f"--spec.{name} says how mixtures are drawn, which a list has done already; leave it out")
-
-
-def _check_lengths(mixture: Mixture, speech: Clips) -> None:
-    for speaker in mixture.speakers:
-        stop, length = speaker.start + mixture.cut_length, speech.lengths[speaker.utt]
-        if stop > length + LENGTH_TOLERANCE_S * mixture.sample_rate:
-            raise UserError(
-                f"{speech.data_dir}: '{speaker.utt}' has {length} samples where mixture '{mixture.id}' cuts up to "
-                f"sample {stop}; is it from another corpus, or shortened?"
-            )
 
 
 class _Entry:
@@ -139,7 +97,7 @@ class _Entry:
     def convert(self, spec: SimulationSpec, mixture_id: str, microphone: int) -> ListedMixture:
         """The entry as a mixture of ours; every field that is used is checked."""
         utterances, noise_file = self.take_files("speech", 2), self.take_files("noise")
-        utts = [PurePosixPath(file).stem for file in (*utterances, *noise_file)]
+        utts = [clip_name(file) for file in (*utterances, *noise_file)]
         start, levels_db = self.take_start(), (0.0, self.take_number("spk_snr"))
         positions_m = self.take_points("spk_pos", 2)
         speakers = tuple(

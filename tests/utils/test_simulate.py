@@ -133,6 +133,30 @@ def test_goes_on_after_an_interruption(options, simulate, tmp_path, nj, blow):
     assert contents(broken) == contents(whole)
 
 
+def test_parts_side_by_side_and_then_a_run_without_make_the_same_set(options, simulate, tmp_path):
+    whole, shared = tmp_path / "whole" / "s", tmp_path / "shared" / "s"
+    simulate("--out", whole)
+    parts = [start(options, "--out", shared, "--part", f"{number}/3") for number in (1, 2, 3)]
+    for number, process in enumerate(parts, start=1):
+        out, err = process.communicate(timeout=60)
+        assert process.returncode == 0, err
+        assert f"{COUNT} mixtures, 4 rendered now by part {number}/3" in out
+    assert not (shared / "wav.scp").exists()
+    (shared / "audio" / "mix" / "s-000007.wav").unlink()  # whatever part lost it
+    assert "0 rendered" not in simulate("--out", shared, "--part", "2/3").out
+    assert "nothing left to render" in simulate("--out", shared, "--part", "1/3").out
+    assert "nothing left to render" in simulate("--out", shared).out
+    assert contents(shared) == contents(whole)
+
+
+def test_a_part_leaves_the_halves_of_others_alone(simulate, tmp_path):
+    half = tmp_path / "s/audio/mix/.s-000001.elsewhere.7.wav"
+    half.parent.mkdir(parents=True)
+    half.write_bytes(b"being written")
+    assert simulate("--out", tmp_path / "s", "--part", "1/2").status == 0 and half.exists()
+    assert simulate("--out", tmp_path / "s").status == 0 and not half.exists()
+
+
 def test_a_mixture_that_was_removed_comes_back_alone(simulate, tmp_path):
     out = tmp_path / "s"
     simulate("--out", out)
@@ -222,6 +246,7 @@ def test_a_bad_clip_ends_all_in_one_sentence(simulate, tmp_path, speech_dir, nj)
     [
         (["--count", "0"], "--count must be at least 1, not 0"),
         (["--nj", "0"], "--nj must be at least 1, not 0"),
+        (["--part", "3/2"], "--part is I/N with I from 1 to N, such as 3/16, not '3/2'"),
         (["--speech", "nowhere"], "nowhere/wav.scp: no such file"),
         (["--noise", "nowhere"], "nowhere/wav.scp: no such file"),
         (["--spec.overlap", "[0.5, 2]"], "overlap is [0.5, 2.0]"),
