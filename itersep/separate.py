@@ -13,7 +13,7 @@ import json
 import shutil
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,9 @@ from tqdm import tqdm
 from itersep.data.audio import PCM_SCALE, read_audio, write_audio
 from itersep.data.datadir import read_table, write_table
 from itersep.errors import UserError
-from itersep.files import write_text
+from itersep.files import locked, write_text
+from itersep.journal import Journal
+from itersep.parallel import take_part
 
 LARGEST = 1 - 1 / PCM_SCALE  # the largest sample that 16 bits hold
 PEAK = 0.99  # the largest sample of estimates that had to be scaled down
@@ -51,8 +53,11 @@ def separate_set(
     made_by: Separation,
     command: str = "",
     nj: int = 1,
+    part: str = "",
 ) -> int:
     """Separate mixtures (name -> audio file) into ``out_dir``, ``nj`` at a time; returns how many had to be done.
+
+    ``part`` "I/N" does one share of them beside other processes, and leaves the tables to a call without.
 
     What an interrupted run left is gone on with, if it was made by the same model, mixtures and options; otherwise it
     is removed and made again. Raises UserError for audio that cannot be used, or a folder that is not ours.
@@ -62,11 +67,13 @@ def separate_set(
     """
     out_dir = Path(out_dir)
     check_names(mixtures)
-    if read_separation(out_dir) != made_by:
-        start_folder(out_dir, made_by, command)
-    gains = read_gains(out_dir)
+    mine = take_part(list(mixtures), part)
+    with locked(out_dir / ".lock") if part else nullcontext():  # of several parts, the first starts the folder
+        if read_separation(out_dir) != made_by:
+            start_folder(out_dir, made_by, command)
+    journal, gains = Journal(out_dir / "utt2gain", part), read_gains(out_dir)
     files = {utt: _estimate_files(out_dir, utt, made_by) for utt in mixtures}
-    todo = [utt for utt in mixtures if utt not in gains or not all(file.exists() for row in files[utt] for file in row)]
+    todo = [utt for utt in mine if utt not in gains or not all(file.exists() for row in files[utt] for file in row)]
 
     def work(utt: str) -> float:
         mix = read_audio(mixtures[utt], made_by.sample_rate)
@@ -74,14 +81,17 @@ def separate_set(
         return _write_estimates(utt, est, files[utt], made_by.sample_rate)
 
     if todo:
-        done = len(mixtures) - len(todo)
-        with open(out_dir / "utt2gain", "a", encoding="utf-8") as journal, _single_threads(nj) as pool:
+        done = len(mine) - len(todo)
+        with journal.writing() as note, _single_threads(nj) as pool:
             results = zip(todo, pool.map(work, todo), strict=True)
             text = f"separating into {out_dir}"
-            for utt, gain in tqdm(results, text, initial=done, total=len(mixtures), unit="mixture", disable=None):
+            for utt, gain in tqdm(results, text, initial=done, total=len(mine), unit="mixture", disable=None):
                 gains[utt] = gain
-                print(utt, gain, file=journal, flush=True)
-    _write_tables(out_dir, files, gains, anew=bool(todo))
+                note(utt, gain)
+    if not part:
+        _write_tables(out_dir, files, gains, anew=bool(todo))
+        journal.remove()
+        (out_dir / ".lock").unlink(missing_ok=True)
     return len(todo)
 
 
@@ -113,18 +123,13 @@ def start_folder(out_dir: Path, made_by: Separation, command: str) -> None:
     for folder in old:
         shutil.rmtree(folder)
     (out_dir / "utt2gain").unlink(missing_ok=True)
+    Journal(out_dir / "utt2gain").remove()
     write_text(out_dir / "separation.json", json.dumps(asdict(made_by) | {"command": command}, indent=2) + "\n")
 
 
 def read_gains(out_dir: str | Path) -> dict[str, float]:
-    """utt2gain of a folder of estimates; a last line that a kill cut short is dropped from the file."""
-    path = Path(out_dir) / "utt2gain"
-    if not path.exists():
-        return {}
-    whole, newline, torn = path.read_text(encoding="utf-8").rpartition("\n")
-    if torn:
-        write_text(path, whole + newline)
-    return {utt: float(gain) for utt, gain in (line.split(" ") for line in whole.splitlines())}
+    """utt2gain of a folder of estimates; before it is written, what is noted so far."""
+    return {utt: float(gain) for utt, gain in Journal(Path(out_dir) / "utt2gain").read().items()}
 
 
 def model_sha256(model: nn.Module, config: Mapping[str, Any]) -> str:

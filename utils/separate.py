@@ -18,6 +18,7 @@ def main(
     iterations: NonNegativeInt = 0,
     device: Literal["auto", "cpu", "cuda"] = "auto",
     nj: PositiveInt = 1,
+    part: str = "",
 ) -> None:
     """Separate every mixture of a data directory with a trained model, keeping the estimates of every iteration.
 
@@ -28,6 +29,7 @@ def main(
         iterations: separate 1 to this many times; 0: as many as the model was trained for
         device: where the model runs; auto takes a GPU where there is one
         nj: mixtures separated at a time, each by one CPU thread
+        part: I/N separates the I-th of N shares, beside others; a run without it then completes the folder
     """
     place = choose_device(device).type
     mixtures = read_mixtures(data)
@@ -40,8 +42,10 @@ def main(
         sample_rate=config["data"]["simulation"]["sample_rate"],
         device=place,
     )
-    done = separate_set(network.to(place), mixtures, out, made_by, command_line(), nj)
+    command = command_line().removesuffix(f" --part {part}")
+    done = separate_set(network.to(place), mixtures, out, made_by, command, nj, part)
     what = f"{done} separated now" if done else "all there, nothing to do"
+    what += f" by part {part}" * bool(part)
     print(f"{out}: {len(mixtures)} mixtures, {made_by.iterations} iterations; {what}")
     scaled = sum(gain < 1 for gain in read_gains(out).values())
     if scaled:

@@ -33,16 +33,10 @@ iterations=4
 nj=2
 
 . "$(dirname "${BASH_SOURCE[0]}")/../../utils/parse_options.sh"
-[ $# -eq 0 ] || option_error "unexpected argument '$1'"
 [[ $geometry =~ ^(fixed|adhoc)$ ]] || option_error "--geometry is fixed or adhoc, not '$geometry'"
 [[ $fresh =~ ^(true|false)$ ]] || option_error "--fresh is true or false, not '$fresh'"
-librispeech=${librispeech:+$(realpath -m "$librispeech")}
-nonspeech=${nonspeech:+$(realpath -m "$nonspeech")}
-tac_lists=${tac_lists:+$(realpath -m "$tac_lists")}
-cd "$(dirname "${BASH_SOURCE[0]}")"
-. ./path.sh
-. ./cmd.sh
-"$root/tools/install.sh"
+absolute_paths librispeech nonspeech tac_lists
+. "$(dirname "${BASH_SOURCE[0]}")/../../utils/recipe.sh"
 
 declare -A count=([train]=20000 [dev]=5000 [test]=3000) # the paper's
 case $subset in
@@ -53,8 +47,7 @@ sets=(dev test)
 if [ "$fresh" = false ]; then
   sets=(train dev test) config+=,conf/rendered.yaml
 fi
-results=RESULTS.md tables=(--tables local/rows.yaml)
-runs() { [ "$stage" -le "$1" ] && [ "$1" -le "$stop_stage" ]; }
+results=${ITERSEP_PAGE-RESULTS.md} tables=(--tables local/rows.yaml)
 
 if runs 0; then
   echo "Stage 0: data preparation"

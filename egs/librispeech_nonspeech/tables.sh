@@ -10,6 +10,8 @@
 #                      its name is added to the experiment's. conf/rendered.yaml: the same mixtures in every epoch
 #   --seeds N          train each row N times: with seed 0, and with those of conf/seed
 #   --nj N             processes for scoring
+#   --part I/N         one of N shares of the rows, beside the others: for an array of jobs (docs/cluster.md). The page is
+#                      left to a run without it
 set -euo pipefail
 
 list=false
@@ -18,6 +20,7 @@ row=
 scale=paper
 seeds=1
 nj=2
+part=
 
 for argument; do # --list needs no value
   shift
@@ -25,20 +28,20 @@ for argument; do # --list needs no value
   set -- "$@" "$argument"
 done
 . "$(dirname "${BASH_SOURCE[0]}")/../../utils/parse_options.sh"
-[ $# -eq 0 ] || option_error "unexpected argument '$1'"
 if [ -f "$scale" ]; then scale=$(realpath --relative-to="$(dirname "${BASH_SOURCE[0]}")" "$scale"); fi
-cd "$(dirname "${BASH_SOURCE[0]}")"
-. ./path.sh
-"$root/tools/install.sh"
+. "$(dirname "${BASH_SOURCE[0]}")/../../utils/recipe.sh"
 
-trainings=$(python local/rows.py --table "$table" --row "$row" --scale "$scale" --seeds "$seeds" --show "$list")
+trainings=$(python local/rows.py --table "$table" --row "$row" --scale "$scale" --seeds "$seeds" --part "$part" \
+  --show "$list")
 if [ "$list" = true ]; then
   echo "$trainings"
   exit
 fi
+[ -n "$trainings" ] || exit 0 # fewer rows than parts
+[ -z "$part" ] || export ITERSEP_PAGE= # run.sh writes none yet
 while IFS=$'\t' read -r state configs iterations; do
   echo "tables.sh: $configs ($state)"
   options=(--config "$configs" --iterations "$iterations" --nj "$nj")
   if [ "$state" != "done" ]; then ./run.sh --stage 2 "${options[@]}" < /dev/null; fi
 done <<< "$trainings"
-./run.sh --stage 4 "${options[@]}" # the page, also where nothing was left to do
+[ -n "$part" ] || ./run.sh --stage 4 "${options[@]}" # the page, also where nothing was left to do

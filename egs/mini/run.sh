@@ -23,17 +23,9 @@ results=RESULTS.md
 nj=2
 
 . "$(dirname "${BASH_SOURCE[0]}")/../../utils/parse_options.sh"
-[ $# -eq 0 ] || option_error "unexpected argument '$1'"
 [ "${corpus_dir:+x}" = "${noise_dir:+x}" ] || option_error "--corpus-dir and --noise-dir go together"
-corpus_dir=${corpus_dir:+$(realpath -m "$corpus_dir")}
-noise_dir=${noise_dir:+$(realpath -m "$noise_dir")}
-cd "$(dirname "${BASH_SOURCE[0]}")"
-. ./path.sh
-. ./cmd.sh
-"$root/tools/install.sh"
-
-tables=()
-runs() { [ "$stage" -le "$1" ] && [ "$1" -le "$stop_stage" ]; }
+absolute_paths corpus_dir noise_dir
+. "$(dirname "${BASH_SOURCE[0]}")/../../utils/recipe.sh"
 
 if runs 0; then
   echo "Stage 0: data preparation"

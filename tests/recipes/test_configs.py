@@ -21,7 +21,9 @@ def list_stacks() -> list[list[Path]]:
     stacks = [[PAPER / config for config in row.configs] for row in ROWS]
     for conf in sorted(ROOT.glob("egs/*/conf")):
         files = [path for path in sorted(conf.rglob("*.yaml")) if path.name != "simulate.yaml"]
-        whole = [path for path in files if "filterbank" in yaml.safe_load(path.read_text()).get("model", {})]
+        whole = [
+            path for path in files if "kind" in yaml.safe_load(path.read_text()).get("model", {}).get("filterbank", {})
+        ]
         stacks += [[path] for path in whole] + [[whole[0], path] for path in files if path not in whole]
     return stacks
 
@@ -74,7 +76,7 @@ def test_a_row_is_what_its_name_says(row) -> None:
     )
     assert model["separator"] == {
         **{"simo_blocks": int(simo), "siso_blocks": int(siso), "chunk": 100 if domain == "time" else 24},
-        **{"features": 64, "hidden": 128},
+        **{"features": 64, "hidden": 128, "recompute": False},
     }
     assert model["iterations"] == int(iterations or 1)
     assert [not model["detach"], not model["share_simo"], objective["layerwise"], objective["oracle_bias"]] == [

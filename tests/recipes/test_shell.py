@@ -13,7 +13,7 @@ SCRIPTS = sorted(
     for pattern in ("egs/*/*.sh", "egs/*/local/*.sh", "utils/*.sh", "tools/*.sh", ".ci/run")
     for path in ROOT.glob(pattern)
 )
-SOURCED = ("path.sh", "cmd.sh", "parse_options.sh", "experiment.sh")
+SOURCED = ("path.sh", "cmd.sh", "parse_options.sh", "recipe.sh", "experiment.sh")
 PROGRAM = """#!/usr/bin/env bash
 # Greets.
 #

@@ -29,7 +29,7 @@ def recipe(tmp_path: Path) -> Path:
     recipe = root / "egs/paper"
     shutil.copytree(source / "conf", recipe / "conf")
     shutil.copytree(source / "local", recipe / "local", ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("tables.sh", "path.sh"):
+    for name in ("tables.sh", "path.sh", "cmd.sh"):
         shutil.copy(source / name, recipe / name)
     for name in ("itersep", "utils"):
         (root / name).symlink_to(ROOT / name)
@@ -124,6 +124,16 @@ def test_what_is_done_is_left_and_what_failed_is_gone_on_with(recipe: Path, tabl
     finish(recipe, second.split()[1], 3)
     assert tables("--table", "3").returncode == 0
     assert asked(recipe) == [f"--stage 4 {second}"]
+
+
+def test_parts_share_the_rows_and_leave_the_page_to_the_end(recipe: Path, tables) -> None:
+    (recipe / "run.sh").write_text(RUN.replace('"$*"', '"page=${ITERSEP_PAGE-yes} $*"'))
+    assert tables("--table", "3").returncode == 0
+    *rows, page = asked(recipe)
+    assert len(rows) == 2 and page.startswith("page=yes --stage 4")
+    for number in (1, 2, 3):  # more than rows
+        assert tables("--table", "3", "--part", f"{number}/3").returncode == 0
+        assert asked(recipe) == [row.replace("page=yes", "page=") for row in rows[number - 1 : number]]
 
 
 def test_done_means_trained_to_the_end_as_the_yaml_says_and_scored_in_full(

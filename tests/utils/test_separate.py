@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,15 @@ from torch import Tensor, nn
 from itersep.data.audio import read_audio, write_audio
 from itersep.data.datadir import read_table, write_table
 from itersep.errors import UserError
-from itersep.separate import Separation, files_sha256, model_sha256, read_mixtures, read_separation, separate_set
+from itersep.separate import (
+    Separation,
+    files_sha256,
+    model_sha256,
+    read_gains,
+    read_mixtures,
+    read_separation,
+    separate_set,
+)
 from itersep.train.checkpoint import load_checkpoint, save_checkpoint
 from itersep.train.config import build_experiment, config_parser
 
@@ -94,6 +103,35 @@ def test_the_number_of_jobs_changes_no_byte(
     one, three = (contents(tmp_path / f"out{nj}") for nj in (1, 3))
     assert one.keys() == three.keys()
     assert all(one[name] == three[name] for name in one if name.endswith((".wav", "utt2gain")))
+
+
+def test_parts_side_by_side_and_then_a_run_without_leave_the_same_bytes(mixture_dir: Path, tmp_path: Path) -> None:
+    """In a folder that another model left, which the first of them clears, and none after it."""
+    run(mixture_dir, tmp_path / "whole", Splitter(50.0))
+    run(mixture_dir, tmp_path / "out", Splitter(), model="an older model", iterations=4)
+    mixtures, made_by = read_mixtures(mixture_dir), describe(mixture_dir)
+    with ThreadPoolExecutor(3) as pool:
+        parts = [
+            pool.submit(separate_set, Splitter(50.0), mixtures, tmp_path / "out", made_by, part=f"{number}/3")
+            for number in (1, 2, 3)
+        ]
+    assert [part.result() for part in parts] == [2, 2, 1]
+    assert not list((tmp_path / "out").glob("iter*/*.scp")) and not (tmp_path / "out" / "utt2gain").exists()
+    assert run(mixture_dir, tmp_path / "out", network := Splitter(50.0)) == network.calls == 0
+    whole, out = (contents(tmp_path / name) for name in ("whole", "out"))
+    assert out == {name: text.replace(b"/whole/", b"/out/") for name, text in whole.items()}
+
+
+def test_a_part_that_was_stopped_goes_on(mixture_dir: Path, tmp_path: Path) -> None:
+    mixtures, made_by = read_mixtures(mixture_dir), describe(mixture_dir)
+    with pytest.raises(KeyboardInterrupt):
+        separate_set(Splitter(stop_after=1), mixtures, tmp_path / "out", made_by, part="1/2")
+    with open(tmp_path / "out" / ".utt2gain_1-2", "a") as journal:
+        journal.write("m2 0.")  # a kill in the middle of a line
+    assert separate_set(Splitter(), mixtures, tmp_path / "out", made_by, part="1/2") == 2
+    assert read_gains(tmp_path / "out") == {"m0": 1.0, "m2": 1.0, "m4": 1.0}
+    assert run(mixture_dir, tmp_path / "out", Splitter()) == 2  # those of part 2
+    assert [path.name for path in (tmp_path / "out").glob(".*")] == []
 
 
 def test_a_lost_file_is_made_again(mixture_dir: Path, tmp_path: Path) -> None:

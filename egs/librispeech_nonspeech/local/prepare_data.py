@@ -6,9 +6,8 @@ from pathlib import Path
 from jsonargparse.typing import PositiveInt
 
 from itersep.cli import run_program
-from itersep.data.librispeech import NOISES, noise_sets, speech_sets
+from itersep.data.librispeech import NOISES, name_sets, noise_sets, speech_sets
 from itersep.data.prepare import prepare_sets
-from itersep.errors import UserError
 
 
 def main(
@@ -24,10 +23,7 @@ def main(
         out: folder of the data directories; the noises as 16 kHz files go into its folder noise
         nj: number of processes; more than one helps only where the files are far away
     """
-    names = parts.split(",")
-    if len(names) != 3 or not all(names):
-        raise UserError(f"--parts needs three names with commas between, for train, dev and test, not '{parts}'")
-    sets = speech_sets(Path(librispeech), dict(zip(("train", "dev", "test"), names, strict=True)))
+    sets = speech_sets(Path(librispeech), name_sets(parts))
     noises = noise_sets(Path(nonspeech), Path(out) / "noise", noise_resample)
     how = "resampled" if noise_resample else "as stored"
     prepare_sets(sets | noises, Path(out), f"{parts} of {librispeech} and the sounds of {nonspeech} {how}", nj)

@@ -9,6 +9,7 @@ from jsonargparse.typing import NonNegativeInt, PositiveInt
 
 from itersep.cli import run_program
 from itersep.errors import UserError
+from itersep.parallel import take_part
 from itersep.report.experiment import read_experiment
 from itersep.report.paper import PaperRow, compare_configs, read_paper, resolve_configs
 
@@ -44,7 +45,12 @@ class Training:
 
 
 def main(
-    table: NonNegativeInt = 0, row: str = "", scale: str = "paper", seeds: PositiveInt = 1, show: bool = False
+    table: NonNegativeInt = 0,
+    row: str = "",
+    scale: str = "paper",
+    seeds: PositiveInt = 1,
+    part: str = "",
+    show: bool = False,
 ) -> None:
     """Print a line for each training: its state, yaml files and inference iterations, with tabs between.
 
@@ -53,13 +59,14 @@ def main(
         row: this one alone, such as freq_simo1_siso2_iter2
         scale: a yaml file laid over each row, or the name of one in conf/scale; paper: none
         seeds: that many of each row, with seeds 0, 1, ...
+        part: I/N, one of N shares of these
         show: a table for people instead
     """
     paper = read_paper(ROWS)
     found = [one for one in paper.rows if row in ("", one.name) and (not table or table in one.numbers)]
     if not found:
         raise UserError(f"the paper has no row '{row}' in table {table or 'any'}; tables.sh --list names all")
-    trainings = [training for one in found for training in list_trainings(one, scale, seeds)]
+    trainings = take_part([training for one in found for training in list_trainings(one, scale, seeds)], part)
     print("\n".join(describe(trainings) if show else map(line_for_shell, trainings)))
 
 
@@ -81,7 +88,7 @@ def line_for_shell(training: Training) -> str:
 
 def describe(trainings: Sequence[Training]) -> Iterator[str]:
     """Lines of a table: in which tables, experiment, state, the paper's SI-SDR by iterations, yaml files."""
-    names = max(len(training.name) for training in trainings)
+    names = max((len(training.name) for training in trainings), default=0)
     yield f"{'tables':6}  {'experiment':{names}}  {'state':7}  {'the paper, dB after iterations':33}  configs"
     for training in trainings:
         row = training.row

@@ -1,0 +1,20 @@
+#!/usr/bin/env bash
+# Run a training as several processes, by torchrun: on this machine, or called once on each node of a Slurm job, on all.
+#
+# usage: torchrun.sh PROCESSES command [arguments]
+# PROCESSES is their number on each machine: that of its GPUs. Stopped by SIGTERM, it ends with status 143, as one
+# process does.
+set -euo pipefail
+
+[[ $# -ge 2 && $1 =~ ^[1-9][0-9]*$ ]] || { echo "usage: torchrun.sh PROCESSES command [arguments]" >&2; exit 2; }
+processes=$1
+shift
+meeting=(--standalone)
+if [ "${SLURM_STEP_NUM_NODES:-1}" -gt 1 ]; then
+  read -r first < <(scontrol show hostnames "$SLURM_STEP_NODELIST")
+  port=$((20000 + SLURM_JOB_ID % 10000)) # jobs that share a node don't share a port
+  meeting=(--nnodes="$SLURM_STEP_NUM_NODES" --rdzv-backend=c10d --rdzv-id="$SLURM_JOB_ID" --rdzv-endpoint="$first:$port")
+fi
+trap 'stopped=143' TERM # bash waits for torchrun first, which got the signal too
+torchrun "${meeting[@]}" --nproc-per-node="$processes" --no-python "$@" || status=$?
+exit "${stopped:-${status:-0}}"
