@@ -48,6 +48,18 @@ def assign(est: Tensor, ref: Tensor) -> Tensor:
     return best_permutation(scores.nan_to_num(0.0))[0]
 
 
+def change_db(est: Tensor, before: Tensor) -> Tensor:
+    """How much estimates changed in an iteration: (..., C, T) -> (...), 10 log10(|est - before|^2 / |est|^2).
+
+    All speakers together, so that one who is silent does not keep the others going. It is what an iteration did, told
+    without the references: the change is the difference of the errors before and after, so where it is 20 dB below
+    estimates whose error is 10 dB below them, the error can have changed by at most 10 log10((1 + 10^-0.5)^2), 2.4 dB.
+    No change at all is minus infinity.
+    """
+    power, change = (x.double().square().sum((-1, -2)) for x in (est, est - before))
+    return torch.where(change == 0, -torch.inf, 10 * torch.log10(change / power))
+
+
 @dataclass(frozen=True)
 class Mean:
     """A mean and its 95 % interval; None where it is undefined (no value; an interval of fewer than two)."""

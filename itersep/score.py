@@ -16,7 +16,7 @@ from itersep.data.audio import read_audio
 from itersep.data.datadir import read_table
 from itersep.errors import UserError
 from itersep.files import write_aside
-from itersep.metrics import assign, sdr_db, si_sdr_db
+from itersep.metrics import assign, change_db, sdr_db, si_sdr_db
 from itersep.parallel import map_parallel
 from itersep.separate import files_sha256, read_mixtures, read_separation
 
@@ -32,6 +32,7 @@ class Score:
     si_sdr_db: float
     si_sdri_db: float  # SI-SDR less that of the mixture
     sdr_db: float
+    change_db: float = 0.0  # of the mixture's estimates in this iteration; 0 in the first, which starts from silence
 
 
 @dataclass(frozen=True)
@@ -84,13 +85,16 @@ def score_mixture(job: Job) -> list[Score]:
     ref = torch.stack([_read(file, job.sample_rate, len(mix)) for file in job.ref])
     unprocessed = si_sdr_db(mix, ref)
     scores = _speaker_scores(job.utt, 0, [0] * len(ref), unprocessed, unprocessed, sdr_db(mix, ref))
+    before = None
     for iteration, files in enumerate(job.est, start=1):
         est = torch.stack([_read(file, job.sample_rate, len(mix)) for file in files])
+        change = 0.0 if before is None else round(change_db(est, before).item(), 4)
+        before = est
         perm = assign(est, ref)
         est = est[perm]
         estimates = (perm + 1).tolist()
         si_sdr = si_sdr_db(est, ref)
-        scores += _speaker_scores(job.utt, iteration, estimates, si_sdr, unprocessed, sdr_db(est, ref))
+        scores += _speaker_scores(job.utt, iteration, estimates, si_sdr, unprocessed, sdr_db(est, ref), change)
     return scores
 
 
@@ -151,11 +155,20 @@ def read_scores(path: str | Path) -> list[Score]:
 
 
 def _speaker_scores(
-    utt: str, iteration: int, estimates: list[int], si_sdr: torch.Tensor, unprocessed: torch.Tensor, sdr: torch.Tensor
+    utt: str,
+    iteration: int,
+    estimates: list[int],
+    si_sdr: torch.Tensor,
+    unprocessed: torch.Tensor,
+    sdr: torch.Tensor,
+    change_db: float = 0.0,
 ) -> list[Score]:
     """Scores (C,) of an iteration as lines, rounded as they are written, so that the file holds all there is."""
     columns = zip(estimates, si_sdr.tolist(), (si_sdr - unprocessed).tolist(), sdr.tolist(), strict=True)
-    return [Score(utt, c, iteration, est, *(round(v, 4) for v in row)) for c, (est, *row) in enumerate(columns, 1)]
+    return [
+        Score(utt, c, iteration, est, *(round(v, 4) for v in row), change_db)
+        for c, (est, *row) in enumerate(columns, start=1)
+    ]
 
 
 def _read_tables(folder: Path, speakers: int, mixtures: Iterable[str]) -> list[dict[str, str]]:

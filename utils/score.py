@@ -9,6 +9,7 @@ from jsonargparse.typing import PositiveInt
 from itersep.cli import command_line, run_program
 from itersep.files import write_text
 from itersep.report.bins import summarize_bins
+from itersep.report.stopping import summarize_stopping
 from itersep.report.summary import describe, name_files, read_summary, summarize
 from itersep.score import find_jobs, score_all, up_to_date, write_scores
 from itersep.separate import read_separation
@@ -32,6 +33,7 @@ def main(data: str, separated: str, nj: PositiveInt = 1) -> None:
         write_scores(folder / "scores.csv", scores)
         origin = {"data": data, "model_sha256": read_separation(folder).model_sha256}
         summary, note = origin | summarize(scores) | {"command": command_line()}, ""
+        summary["stopping"] = summarize_stopping(scores)
         manifest = Path(data) / "mixtures.jsonl"
         if manifest.exists():
             summary["bins"] = summarize_bins(scores, read_mixtures(manifest))

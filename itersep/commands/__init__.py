@@ -1,0 +1,1 @@
+"""Programs that the installation puts on the path."""

@@ -1,0 +1,114 @@
+"""itersep-separate: the speakers of any recording, each in a file of its own."""
+
+import signal
+from pathlib import Path
+from typing import Literal
+
+from jsonargparse import Namespace
+from jsonargparse.typing import PositiveFloat, PositiveInt
+from tqdm import tqdm
+
+from itersep.cli import command_line, guard, make_parser, parse
+from itersep.errors import Terminated, UserError
+from itersep.inference import Separator, load
+from itersep.recordings import Notes, Recording, find_recordings, read_blocks, write_estimates
+from itersep.separate import model_sha256
+from itersep.stitch import WindowSpec
+
+
+def main() -> None:
+    """Parse the command line, separate, and exit: 0 done, 1 a failure of the machine, 2 a mistake of the user."""
+    signal.signal(signal.SIGTERM, _terminate)
+    guard(lambda: separate_recordings(_parse()))
+
+
+def separate_recordings(options: Namespace) -> None:
+    """Separate all that was asked for and is not done; says what was written."""
+    out_dir = Path(options.out)
+    recordings = find_recordings(options.inputs, out_dir, options.channel)
+    try:
+        windows = WindowSpec(options.window, options.overlap)
+    except ValueError as error:
+        raise UserError(str(error)) from None
+    model = load(options.model, options.device, windows)
+    notes = Notes(out_dir)
+    how = {
+        "model_sha256": model_sha256(model.network, model.config["model"]),
+        "iterations": options.iterations or model.iterations,
+        "until_change_db": options.until_change_db,
+        "window_s": windows.length_s,
+        "overlap_s": windows.overlap_s,
+    }
+    targets = {
+        r.name: [out_dir / f"{r.name}_spk{c}.{options.format}" for c in range(1, model.sources + 1)] for r in recordings
+    }
+    todo = [r for r in recordings if not notes.has(r, how, targets[r.name])]
+    scaled = 0
+    total_s = sum(r.length / r.sample_rate for r in todo)
+    form = "{l_bar}{bar}| {n:.0f}/{total:.0f} s [{elapsed}<{remaining}]"
+    with tqdm(total=total_s, desc="separating", bar_format=form, disable=None) as progress:
+        for recording in todo:
+            result = _separate_one(model, recording, how, targets[recording.name], progress)
+            notes.add(recording, how, result | {"command": command_line()})
+            scaled += result["gain"] < 1
+            took = f", {result['iterations_used']:g} iterations" if options.until_change_db is not None else ""
+            progress.write(f"{recording.path} -> {' '.join(map(str, targets[recording.name]))}{took}")
+    if len(todo) < len(recordings):
+        print(f"{out_dir}: {len(recordings) - len(todo)} of {len(recordings)} recordings were done before")
+    if scaled:
+        print(f"{out_dir}: estimates of {scaled} recordings would have clipped and were scaled; {notes.path} tells how")
+
+
+def _separate_one(
+    model: Separator, recording: Recording, how: dict, paths: list[Path], progress: tqdm
+) -> dict[str, object]:
+    """Separate one recording into ``paths``; the factor that they were scaled by, and mean iterations of a window."""
+    used = []
+    stream = model.stream(read_blocks(recording), recording.sample_rate, how["iterations"], how["until_change_db"])
+
+    def estimates():
+        for piece in stream:
+            used.append(piece.iterations)
+            yield piece.est
+            progress.update(piece.est.shape[1] / recording.sample_rate)
+
+    gain = write_estimates(estimates(), paths, recording.sample_rate)
+    return {"gain": gain, "iterations_used": round(sum(used) / len(used), 3)}
+
+
+def _parse() -> Namespace:
+    parser = make_parser(
+        "Separate the speakers of recordings: OUT/<name>_spk1.wav, <name>_spk2.wav, ... of the recording's rate and "
+        "length, 16 bits. What was done by the same command before is not done again; other files of these names are "
+        f"replaced. OUT/{'separated.jsonl'} says how each was made."
+    )
+    parser.add_argument("inputs", nargs="+", help="audio files, folders of them, and Kaldi tables (.scp)")
+    parser.add_argument("--out", required=True, help="folder for the estimates")
+    parser.add_argument(
+        "--model",
+        type=str | None,
+        help="experiment folder, checkpoint, folder of a published model, or its name on the Hugging Face Hub; "
+        "without, the model that comes with the package",
+    )
+    parser.add_argument("--format", type=Literal["wav", "flac"], default="wav", help="of the estimates")
+    parser.add_argument(
+        "--channel", type=PositiveInt | None, help="the one to separate, from 1, where there are several"
+    )
+    parser.add_argument("--iterations", type=PositiveInt | None, help="at most; without, as many as trained for")
+    parser.add_argument(
+        "--until-change-db",
+        type=float | None,
+        help="end the iterations of a window where one changes the estimates by less than this, relative to them",
+    )
+    parser.add_argument("--window", type=PositiveFloat, default=WindowSpec.length_s, help="seconds separated at a time")
+    parser.add_argument("--overlap", type=PositiveFloat, default=WindowSpec.overlap_s, help="seconds of two windows")
+    parser.add_argument("--device", type=Literal["auto", "cpu", "cuda"], default="auto", help="where the model runs")
+    return parse(parser)
+
+
+def _terminate(*_: object) -> None:
+    raise Terminated  # unwinds, so that files written aside are removed
+
+
+if __name__ == "__main__":
+    main()

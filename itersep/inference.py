@@ -1,0 +1,170 @@
+"""A trained model as a tool: any sample rate, any length, and an end to the iterations where they change nothing."""
+
+from collections.abc import Iterable, Iterator
+from fractions import Fraction
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, NamedTuple, TypeVar
+
+import numpy as np
+import torch
+from torch import Tensor
+from torchaudio.transforms import Resample
+
+from itersep.errors import UserError
+from itersep.metrics import change_db
+from itersep.models.iterative import IterativeSeparator
+from itersep.stitch import Stitcher, WindowSpec, cut_windows
+from itersep.train.checkpoint import load_model
+from itersep.train.runtime import choose_device
+
+PRETRAINED = Path(__file__).parent / "pretrained"  # the model that comes with the package: a folder in there
+PEAK = 0.9  # of what the network is given, as its training mixtures have it
+FAINTEST = 1e-3  # a window's peak from which on it is brought to PEAK in full; fainter ones are amplified as much
+FINEST = 1000  # largest denominator of a ratio of sample rates
+LOBES = 32  # of the resampling filter on each side
+
+Wave = TypeVar("Wave", np.ndarray, Tensor)
+
+
+class Piece(NamedTuple):
+    """The estimates (C, T) of a part of a recording, and the iterations that its window took."""
+
+    est: np.ndarray
+    iterations: int
+
+
+def load(path: str | Path | None = None, device: str = "auto", windows: WindowSpec = WindowSpec()) -> "Separator":  # noqa: B008 - frozen
+    """A trained model, ready to separate.
+
+    Args:
+        path: experiment folder, checkpoint file, folder that `save_pretrained` wrote, or the name of a model on the
+            Hugging Face Hub (user/name); None: the model that comes with the package
+        device: cpu, cuda, or auto (cuda where there is one)
+        windows: how long recordings are cut
+
+    Raises UserError that names what is missing, broken, or does not fit this version.
+    """
+    origin = Path(path) if path is not None else packaged_model()
+    network, config = _load_network(origin)
+    return Separator(network.to(choose_device(device)), config, windows)
+
+
+def packaged_model() -> Path:
+    """The folder of the model that comes with the package. Raises UserError where there is none."""
+    folders = sorted(path.parent for path in PRETRAINED.glob("*/config.json"))
+    if not folders:
+        raise UserError("no trained model comes with this installation; name one with --model, or train one")
+    return folders[0]
+
+
+class Separator:
+    """A trained network and how to use it on recordings.
+
+    Args:
+        network: on its device, in evaluation mode
+        config: the configuration of its experiment
+        windows: how long recordings are cut
+    """
+
+    def __init__(self, network: IterativeSeparator, config: dict[str, Any], windows: WindowSpec = WindowSpec()) -> None:  # noqa: B008 - frozen
+        self.network, self.config, self.windows = network, config, windows
+        self.sample_rate: int = config["data"]["simulation"]["sample_rate"]
+        self.sources, self.iterations = network.sources, network.iterations
+
+    def separate(
+        self, wave: Wave, sample_rate: int, iterations: int | None = None, until_change_db: float | None = None
+    ) -> Wave:
+        """Estimates (C, T), float32, of a recording (T,): an array for an array, a tensor for a tensor.
+
+        Args:
+            wave: samples of one channel, at any level
+            sample_rate: theirs, in hertz; the estimates have it too, with nothing above half the model's rate
+            iterations: separate this many times; None: as many as the model was trained for
+            until_change_db: or fewer: end a window's iterations where `change_db` falls below this
+
+        Raises ValueError where ``wave`` is no signal, and UserError where it or the model's estimates are not finite.
+        """
+        samples = torch.as_tensor(wave).detach().cpu().float().numpy()
+        if samples.ndim != 1 or len(samples) == 0:
+            raise ValueError(f"expected the samples of one channel, (T,), not an array of shape {samples.shape}")
+        pieces = self.stream([samples], sample_rate, iterations, until_change_db)
+        est = np.concatenate([piece.est for piece in pieces], axis=1)
+        return torch.from_numpy(est).to(wave.device) if isinstance(wave, Tensor) else est
+
+    def stream(
+        self,
+        blocks: Iterable[np.ndarray],
+        sample_rate: int,
+        iterations: int | None = None,
+        until_change_db: float | None = None,
+    ) -> Iterator[Piece]:
+        """`separate` for a recording that comes in blocks (n,) of any size: estimates as they are done.
+
+        No more than a few windows are held, however long the recording.
+        """
+        length, overlap = self.windows.samples(sample_rate)
+        stitcher = Stitcher(overlap, sample_rate)
+        for window, last in cut_windows(blocks, length, overlap):
+            est, used = self._separate_window(window, sample_rate, iterations or self.iterations, until_change_db)
+            yield Piece(stitcher.join(est, last).numpy(), used)
+
+    @torch.inference_mode()
+    def _separate_window(
+        self, window: np.ndarray, sample_rate: int, iterations: int, until_change_db: float | None
+    ) -> tuple[Tensor, int]:
+        peak = float(np.abs(window).max(initial=0.0))
+        if not np.isfinite(peak):
+            raise UserError("the recording holds samples that are not finite numbers; mend it")
+        there, back = _resamplers(sample_rate, self.sample_rate)
+        gain = PEAK / max(peak, FAINTEST)
+        mix = there(torch.tensor(window)[None] * gain)
+        device = next(self.network.parameters()).device
+        est, used = iterate_until(self.network, mix.to(device), iterations, until_change_db)
+        if not torch.isfinite(est).all():
+            raise UserError("the model's estimates are not finite numbers; train it again, or name another")
+        return back(est[0].float().cpu())[:, : len(window)] / gain, used
+
+
+def iterate_until(
+    network: IterativeSeparator, mix: Tensor, iterations: int, until_change_db: float | None = None
+) -> tuple[Tensor, int]:
+    """The last estimates (B, C, T) of mixtures (B, T), and the number of iterations that it took.
+
+    Iterations end where `change_db` of every mixture is below ``until_change_db``, and after ``iterations``.
+    """
+    before, used = None, 0
+    for layers in network.iterate(mix, iterations):
+        used += 1
+        est = layers[-1]
+        if until_change_db is not None and before is not None and (change_db(est, before) < until_change_db).all():
+            break
+        before = est
+    return est, used
+
+
+@lru_cache(maxsize=8)
+def _resamplers(sample_rate: int, model_rate: int) -> tuple[torch.nn.Module, torch.nn.Module]:
+    """From a recording's rate to the model's, and back.
+
+    Rates with no small ratio would take filters of gigabytes: the nearest small one is taken both ways, so that the
+    model hears the recording a millionth too fast or slow, and the way back undoes it.
+    """
+    ratio = Fraction(model_rate, sample_rate).limit_denominator(FINEST) if model_rate != sample_rate else Fraction(1)
+    if ratio == 1:
+        return torch.nn.Identity(), torch.nn.Identity()
+    model, recording = ratio.as_integer_ratio()
+    return (
+        Resample(recording, model, lowpass_filter_width=LOBES),
+        Resample(model, recording, lowpass_filter_width=LOBES),
+    )
+
+
+def _load_network(origin: Path) -> tuple[IterativeSeparator, dict[str, Any]]:
+    if origin.is_file() or (origin / "best.pt").exists():
+        return load_model(origin)
+    from itersep.hub import is_pretrained, load_pretrained  # loads huggingface_hub, which takes a while
+
+    if is_pretrained(origin) or (not origin.exists() and len(origin.parts) == 2 and not origin.is_absolute()):
+        return load_pretrained(str(origin))
+    return load_model(origin)

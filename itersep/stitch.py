@@ -1,0 +1,152 @@
+"""Recordings of any length: cut into overlapping windows, and their estimates joined, each speaker in one place.
+
+A network gives the speakers of each window in an order of its own. Two things tell which is which:
+
+* the overlap: there both windows estimate the same samples, and estimates of one speaker correlate;
+* the voices: the average spectrum that each output has had so far, which says nothing of who speaks, only how the
+  speakers of this recording differ. It decides where nobody spoke in the overlap.
+
+Both are cosines, added up, and the best permutation of their sum is taken. docs/separating.md has the figures that
+this was chosen by.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+from torchaudio.transforms import MelSpectrogram
+
+from itersep.losses.pit import best_permutation
+
+VOICE_WEIGHT = 2.0  # of the voices' cosines; that of the overlap's is at most 1
+QUIET = 0.01  # an overlap or window of this power, relative to the recording so far, has half of its weight (-20 dB)
+FRAME_S = 0.032  # of the voices' spectra
+BANDS = 40  # mel bands up to
+HIGHEST_HZ = 8000.0
+FLOOR = 1e-4  # added to each band's power, relative to the mean band
+ALIKE = BANDS * 0.23**2  # voices whose bands differ by 1 dB say half of what theirs would
+TINY = 1e-20  # keeps logarithms and quotients of silence finite
+
+
+@dataclass(frozen=True)
+class WindowSpec:
+    """Windows of a recording.
+
+    Args:
+        length_s: length; longer ones hold more speech to tell the voices by, and lose less to the overlaps
+        overlap_s: what a window shares with the next
+    """
+
+    length_s: float = 16.0
+    overlap_s: float = 4.0
+
+    def __post_init__(self) -> None:
+        if not 0 < self.overlap_s <= self.length_s / 2:
+            raise ValueError(
+                f"windows of {self.length_s:g} s cannot overlap by {self.overlap_s:g} s: it must be above 0 and at "
+                "most half of the window"
+            )
+
+    def samples(self, sample_rate: float) -> tuple[int, int]:
+        """Length and overlap in samples, at least 2 and 1."""
+        return max(2, round(self.length_s * sample_rate)), max(1, round(self.overlap_s * sample_rate))
+
+
+def cut_windows(blocks: Iterable[np.ndarray], length: int, overlap: int) -> Iterator[tuple[np.ndarray, bool]]:
+    """Windows (T,) of ``length`` that begin ``length - overlap`` apart, and whether each is the last.
+
+    ``blocks`` are the recording's samples in pieces of any size, and no more than a window and a block are held. The
+    last window is longer than ``overlap``, unless it is the only one.
+    """
+    held = np.zeros(0, dtype=np.float32)
+    for block in blocks:
+        held = np.concatenate([held, block])
+        while len(held) > length:
+            yield held[:length], False
+            held = held[length - overlap :]
+    yield held, True
+
+
+class Stitcher:
+    """Joins the estimates of windows that overlap by ``overlap`` samples; the order is that of the first window."""
+
+    def __init__(self, overlap: int, sample_rate: int) -> None:
+        self.voices = Voices(sample_rate)
+        fade = (torch.arange(overlap) + 0.5) / overlap
+        self._fade, self._tail = fade, None
+
+    def join(self, est: Tensor, last: bool) -> Tensor:
+        """The next window's estimates (C, T) to the samples (C, n) that are done, all of them if it is the ``last``."""
+        spectra = self.voices.measure(est)
+        tail, overlap = self._tail, len(self._fade)
+        if tail is not None:
+            order = best_permutation(self.match(est[:, :overlap], tail, spectra)[None])[0]
+            est, spectra = est[order], spectra[order]
+            faded = tail + self._fade * (est[:, :overlap] - tail)  # exact where both are equal
+            est = torch.cat([faded, est[:, overlap:]], dim=1)
+        self.voices.add(spectra, est)
+        if last:
+            return est
+        self._tail = est[:, -overlap:]
+        return est[:, :-overlap]
+
+    def match(self, head: Tensor, tail: Tensor, spectra: Tensor) -> Tensor:
+        """How well new estimates fit the carried ones, (C, C): of estimate i with speaker j.
+
+        Args:
+            head, tail: (C, overlap) the same samples in the new window and in the one before
+            spectra: (C, BANDS) of the new window
+        """
+        loud = tail.square().sum(0).mean()
+        weight = loud / (loud + QUIET * self.voices.power).clamp_min(TINY)
+        norm = (head.square().sum() * tail.square().sum()).sqrt().clamp_min(TINY)
+        return weight * (head @ tail.T) / norm + VOICE_WEIGHT * self.voices.compare(spectra)
+
+
+class Voices:
+    """The average spectrum of each speaker so far, and how well new spectra fit."""
+
+    def __init__(self, sample_rate: int) -> None:
+        frame = max(8, round(FRAME_S * sample_rate))
+        highest = min(HIGHEST_HZ, sample_rate / 2)
+        self._mel = MelSpectrogram(sample_rate, frame, f_max=highest, n_mels=BANDS, pad_mode="constant", norm="slaney")
+        self._sum: Tensor | float = 0.0
+        self._energy, self._length, self._windows = 0.0, 0, 0
+
+    @property
+    def power(self) -> float:
+        """Mean power of all speakers together."""
+        return self._energy / max(1, self._length)
+
+    def measure(self, est: Tensor) -> Tensor:
+        """Average power spectra (C, BANDS) of estimates (C, T)."""
+        return self._mel(est).mean(-1)
+
+    def add(self, spectra: Tensor, est: Tensor) -> None:
+        """Remember a window: its spectra (C, BANDS) and estimates (C, T) in the order of the speakers."""
+        self._sum = self._sum + spectra
+        self._windows += 1
+        self._energy += float(est.square().sum())
+        self._length += est.shape[-1]
+
+    def compare(self, spectra: Tensor) -> Tensor:
+        """Cosines (C, C) of spectra i with voices j, in decibels and less what all voices have in common.
+
+        Levels are left out: a speaker may turn away. Each spectrum has as much to say as its share of the amplitude,
+        since that of an estimate in which nobody speaks is that of the noise. Voices that are alike decide nothing.
+        """
+        known = self._sum / self._windows
+        floor = FLOOR * known.sum(0).mean() + TINY
+        common = _shape(known, floor).mean(0)
+        old, new = (_shape(power, floor) - common for power in (known, spectra))
+        share = spectra.sum(1).sqrt()
+        share = share / (share.sum() + (QUIET * known.sum()).sqrt() + TINY)
+        return share[:, None] * (new @ old.T) / (new.norm(dim=1)[:, None] * old.norm(dim=1) + ALIKE)
+
+
+def _shape(power: Tensor, floor: Tensor) -> Tensor:
+    """Logarithms of spectra (C, BANDS), each less its mean."""
+    logs = (power + floor).log()
+    return logs - logs.mean(1, keepdim=True)

@@ -1,0 +1,229 @@
+"""itersep-separate: what it writes for what it is given, and what it leaves when it cannot."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from itersep.commands.separate import main
+from itersep.data.datadir import write_table
+from itersep.inference import load
+from itersep.train.checkpoint import load_checkpoint, save_checkpoint
+from itersep.train.config import Experiment
+
+
+@pytest.fixture
+def model(experiment: Callable[..., Experiment], tmp_path: Path) -> Path:
+    """A small untrained model at 8 kHz."""
+    built = experiment()
+    save_checkpoint(tmp_path / "exp" / "best.pt", {"config": built.config, "model": built.model.state_dict()})
+    return tmp_path / "exp"
+
+
+@pytest.fixture
+def run(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], model: Path, tmp_path: Path
+) -> Callable[..., tuple[int, str, str]]:
+    """Runs the command into ``out``; its status, and what it said."""
+
+    def run(*options: object) -> tuple[int, str, str]:
+        argv = ["itersep-separate", "--model", model, "--out", tmp_path / "out", "--device", "cpu", *options]
+        monkeypatch.setattr(sys, "argv", list(map(str, argv)))
+        capfd.readouterr()
+        before = signal.getsignal(signal.SIGTERM)
+        with pytest.raises(SystemExit) as ended:
+            main()
+        signal.signal(signal.SIGTERM, before)
+        return ended.value.code, *capfd.readouterr()
+
+    return run
+
+
+def record(path: Path, rate: int = 8000, seconds: float = 1.0, channels: int = 1, level: float = 0.3) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    samples = np.random.default_rng(len(str(path))).uniform(-level, level, (round(rate * seconds), channels))
+    soundfile.write(path, samples, rate)
+    return path
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
+
+
+@pytest.mark.parametrize("suffix", [".wav", ".flac", ".ogg", ".mp3"])
+@pytest.mark.parametrize("rate", [8000, 44100])
+def test_any_format_at_any_rate_keeps_rate_and_length(run: Callable, tmp_path: Path, suffix: str, rate: int) -> None:
+    path = record(tmp_path / f"a b{suffix}", rate)
+    assert run(path) == (0, f"{path} -> {tmp_path}/out/a b_spk1.wav {tmp_path}/out/a b_spk2.wav\n", "")
+    for c in (1, 2):
+        info = soundfile.info(tmp_path / "out" / f"a b_spk{c}.wav")
+        assert (info.samplerate, info.channels, info.subtype) == (rate, 1, "PCM_16")
+        assert info.frames == soundfile.info(path).frames
+
+
+def test_the_files_hold_what_the_library_returns(run: Callable, tmp_path: Path, model: Path) -> None:
+    path = record(tmp_path / "a.wav", seconds=5.0)
+    assert run(path, "--format", "flac", "--window", 2, "--overlap", 0.5, "--iterations", 3)[0] == 0
+    separator = load(model, "cpu")
+    separator.windows = type(separator.windows)(2, 0.5)
+    est = separator.separate(soundfile.read(path, dtype="float32")[0], 8000, iterations=3)
+    for c in (1, 2):
+        written = soundfile.read(tmp_path / "out" / f"a_spk{c}.flac", dtype="float32")[0]
+        assert np.abs(written - est[c - 1]).max() <= 0.51 / 32768
+
+
+def test_folders_keep_their_structure_and_tables_their_names(run: Callable, tmp_path: Path) -> None:
+    folder = tmp_path / "in"
+    write_table(tmp_path / "wav.scp", {"utt-1": record(tmp_path / "else" / "x.wav")})
+    record(folder / "a.wav"), record(folder / "day 2" / "a.flac")
+    assert run(folder, tmp_path / "wav.scp")[0] == 0
+    expected = [f"{name}_spk{c}.wav" for name in ("a", "day 2/a", "utt-1") for c in (1, 2)]
+    assert names(tmp_path / "out") == sorted([*expected, "separated.jsonl"])
+
+
+def test_the_chosen_channel_is_separated(run: Callable, tmp_path: Path) -> None:
+    stereo = record(tmp_path / "stereo.wav", channels=2)
+    samples, rate = soundfile.read(stereo)
+    soundfile.write(tmp_path / "second.wav", samples[:, 1], rate)
+    assert run(stereo, tmp_path / "second.wav", "--channel", 1)[0] == 0
+    first = (tmp_path / "out" / "stereo_spk1.wav").read_bytes()
+    assert run(stereo, "--channel", 2)[0] == 0
+    second = (tmp_path / "out" / "stereo_spk1.wav").read_bytes()
+    assert second == (tmp_path / "out" / "second_spk1.wav").read_bytes() != first
+
+
+def test_again_it_does_what_is_not_done(run: Callable, tmp_path: Path) -> None:
+    one, other = record(tmp_path / "one.wav"), record(tmp_path / "other.wav")
+    run(one, other)
+    before = (tmp_path / "out" / "one_spk1.wav").stat().st_mtime_ns
+    with open(tmp_path / "out" / "separated.jsonl", "a") as notes:
+        notes.write('{"name": "tor')  # by a kill
+    record(other, seconds=2.0)
+    status, said, _ = run(one, other)
+    assert status == 0 and "1 of 2 recordings were done before" in said and "one.wav ->" not in said
+    assert (tmp_path / "out" / "one_spk1.wav").stat().st_mtime_ns == before
+    assert soundfile.info(tmp_path / "out" / "other_spk1.wav").frames == 16000
+    assert "2 of 2" in run(one, other)[1]
+    assert "done before" not in run(one, "--iterations", 3)[1]
+    (tmp_path / "out" / "one_spk2.wav").unlink()
+    assert "done before" not in run(one, "--iterations", 3)[1]
+
+
+def test_silence_is_separated_into_silence(run: Callable, tmp_path: Path) -> None:
+    path = record(tmp_path / "a.wav", level=0.0)
+    assert run(path)[0] == 0
+    assert not soundfile.read(tmp_path / "out" / "a_spk1.wav")[0].any()
+
+
+def test_estimates_that_would_clip_are_scaled_together(run: Callable, tmp_path: Path, model: Path) -> None:
+    path = record(tmp_path / "a.wav", level=0.9)
+    run(path)
+    plain = [soundfile.read(tmp_path / "out" / f"a_spk{c}.wav")[0] for c in (1, 2)]
+    state = load_checkpoint(model / "best.pt")
+    for name, weights in state["model"].items():
+        if name.startswith("mask."):
+            weights *= 100  # and the last iteration's masks more than that
+    save_checkpoint(model / "best.pt", state)
+    status, said, _ = run(path)
+    assert status == 0 and "of 1 recordings would have clipped" in said
+    loud = [np.abs(soundfile.read(tmp_path / "out" / f"a_spk{c}.wav")[0]).max() for c in (1, 2)]
+    assert max(loud) == pytest.approx(0.99, abs=1e-4) and max(np.abs(plain[0])) < 0.99
+    assert json.loads((tmp_path / "out" / "separated.jsonl").read_text().splitlines()[-1])["gain"] < 1
+
+
+def test_early_ends_are_told(run: Callable, tmp_path: Path) -> None:
+    path = record(tmp_path / "a.wav")
+    assert ", 2 iterations" in run(path, "--iterations", 5, "--until-change-db", 100)[1]
+    assert ", 5 iterations" in run(path, "--iterations", 5, "--until-change-db", -300)[1]
+    assert json.loads((tmp_path / "out" / "separated.jsonl").read_text().splitlines()[-1])["iterations_used"] == 5
+
+
+def cut_short(path: Path) -> None:
+    flac = path.with_suffix(".flac")
+    samples, rate = soundfile.read(path)
+    soundfile.write(flac, samples, rate)
+    path.write_bytes(flac.read_bytes()[: flac.stat().st_size // 2])
+    flac.unlink()
+
+
+def not_finite(path: Path) -> None:
+    samples, rate = soundfile.read(path)
+    samples[-9] = np.nan
+    soundfile.write(path, samples, rate, subtype="FLOAT")
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (lambda path: path.unlink(), "bad.wav: no such file"),
+        (lambda path: path.write_text("no audio"), "bad.wav: cannot be read as audio"),
+        (lambda path: soundfile.write(path, np.zeros(0), 8000), "bad.wav: holds no samples"),
+        (lambda path: record(path, channels=2), "bad.wav: has 2 channels; choose one by --channel"),
+        (cut_short, "bad.wav: "),
+        (not_finite, "bad.wav: holds samples that are not finite"),
+    ],
+)
+def test_a_bad_recording_is_named_and_nothing_of_it_written(
+    run: Callable, tmp_path: Path, spoil: Callable[[Path], object], message: str
+) -> None:
+    path = record(tmp_path / "bad.wav", seconds=3.0)
+    spoil(path)
+    status, _, error = run(path, "--window", 1, "--overlap", 0.2)
+    assert status == 2
+    assert error.startswith("itersep-separate: ") and message in error and error.count("\n") == 1
+    assert not (tmp_path / "out").exists() or names(tmp_path / "out") == []
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--channel", 3), "no channel 3"),
+        (("--channel", 0), "channel"),
+        (("--iterations", 0), "iterations"),
+        (("--format", "mp3"), "format"),
+        (("--window", 2, "--overlap", 1.5), "cannot overlap"),
+        (("--model", "nowhere"), "nowhere"),
+        (("--speed", 2), "speed"),
+    ],
+)
+def test_a_bad_option_is_named(run: Callable, tmp_path: Path, options: tuple, message: str) -> None:
+    status, _, error = run(record(tmp_path / "a.wav"), *options)
+    assert status == 2 and message in error and error.count("\n") == 1
+    assert not (tmp_path / "out").exists()
+
+
+def test_what_would_be_written_twice_is_refused(run: Callable, tmp_path: Path) -> None:
+    status, _, error = run(record(tmp_path / "x" / "a.wav"), record(tmp_path / "y" / "a.flac"))
+    assert status == 2 and "y/a.flac" in error and "x/a.wav" in error
+
+
+def test_estimates_are_not_separated_again(run: Callable, tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    record(tmp_path / "in" / "a.wav")
+    for _ in range(2):
+        assert run(tmp_path / "in", "--out", tmp_path / "in" / "out")[0] == 0
+    assert len(names(tmp_path / "in" / "out")) == 3
+    assert run(tmp_path / "in", "--out", tmp_path / "in")[0] == 2
+    assert run(tmp_path / "exp")[0] == 2  # a folder without audio
+
+
+def test_ended_in_the_middle_it_leaves_no_part(tmp_path: Path, model: Path) -> None:
+    path, out = record(tmp_path / "a.wav", seconds=600.0), tmp_path / "out"
+    argv = ["--model", model, "--out", out, path, "--iterations", 50, "--window", 1, "--overlap", 0.5]
+    root = Path(__file__).resolve().parent.parent.parent
+    environment = os.environ | {"PYTHONPATH": str(root), "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-m", "itersep.commands.separate", *map(str, argv)]
+    with subprocess.Popen(command, cwd=root, env=environment, stderr=subprocess.PIPE, text=True) as process:
+        while not out.exists() and process.poll() is None:
+            time.sleep(0.05)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait() == 143 and "the same command goes on from here" in process.stderr.read()
+    assert names(out) == []

@@ -1,0 +1,192 @@
+"""A model as a tool: what holds at any rate, level and length, and when iterations end."""
+
+import math
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+import itersep
+from itersep.errors import UserError
+from itersep.inference import Separator, iterate_until, packaged_model
+from itersep.metrics import change_db, si_sdr_db
+from itersep.stitch import WindowSpec
+from itersep.train.checkpoint import save_checkpoint
+from itersep.train.config import Experiment
+
+RATE = 8000
+CONFIG = {"data": {"simulation": {"sample_rate": RATE}}, "model": {}}
+
+
+class Bands(nn.Module):
+    """Stands in for a network: its speakers are the sound below and above 1 kHz, in an order of chance a call.
+
+    Each iteration halves what it lacks of them.
+    """
+
+    sources, iterations = 2, 4
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(1))
+        self.order = torch.Generator().manual_seed(0)
+        self.loudest = 0.0
+
+    def iterate(self, mix: Tensor, iterations: int) -> Iterator[list[Tensor]]:
+        self.loudest = max(self.loudest, float(mix.abs().max()))
+        spectrum = torch.fft.rfft(mix)
+        low = torch.arange(spectrum.shape[-1]) < 1000 / RATE * mix.shape[-1]
+        est = torch.fft.irfft(torch.stack([spectrum * low, spectrum * ~low], dim=1), n=mix.shape[-1])
+        est = est[:, torch.randperm(2, generator=self.order)]
+        for i in range(iterations):
+            yield [est * (1 - 2.0 ** -(i + 1))]
+
+
+def make(windows: WindowSpec | None = None) -> Separator:
+    return Separator(Bands(), CONFIG, windows or WindowSpec())
+
+
+def sound(seconds: float, rate: int = RATE) -> np.ndarray:
+    """Noise in bursts of 0.3 s, below and above 1 kHz in turn."""
+    generator = torch.Generator().manual_seed(1)
+    samples = torch.randn(2, round(seconds * rate), generator=generator)
+    spectrum = torch.fft.rfft(samples)
+    hz = torch.arange(spectrum.shape[1]) / seconds
+    parts = torch.fft.irfft(spectrum * torch.stack([hz < 900, (hz > 1100) & (hz < 3500)]), n=samples.shape[1])
+    burst = (torch.arange(samples.shape[1]) / rate % 0.6) < 0.4
+    return (0.1 * parts * torch.stack([burst, burst.flip(0)])).sum(0).numpy()
+
+
+@pytest.mark.parametrize("rate", [4000, 8000, 11025, 16000, 22050, 44100, 44101, 48000])
+@pytest.mark.parametrize("length", [1, 999, 20000])
+def test_estimates_have_the_rate_and_length_of_the_recording(rate: int, length: int) -> None:
+    est = make().separate(np.ones(length, dtype=np.float32), rate)
+    assert est.shape == (2, length) and est.dtype == np.float32 and np.isfinite(est).all()
+
+
+@pytest.mark.parametrize("rate", [16000, 44100, 44101])
+def test_resampled_there_and_back_is_the_same_sound(rate: int) -> None:
+    wave = sound(3.0, rate)
+    est = make().separate(wave, rate, iterations=20)
+    assert si_sdr_db(torch.from_numpy(est.sum(0)), torch.from_numpy(wave)) > 35
+
+
+def test_windows_score_as_the_whole_does() -> None:
+    wave = sound(20.0)
+    whole = torch.from_numpy(make(WindowSpec(30, 2)).separate(wave, RATE))
+    for windows in (WindowSpec(2, 0.5), WindowSpec(4, 2)):
+        cut = torch.from_numpy(make(windows).separate(wave, RATE))
+        assert max(si_sdr_db(cut[order], whole).min() for order in ([0, 1], [1, 0])) > 20
+
+
+@pytest.mark.parametrize("size", [1000, 7777, 10**9])
+def test_a_stream_is_the_whole_whatever_its_blocks(size: int) -> None:
+    wave, windows = sound(9.0), WindowSpec(2, 0.5)
+    blocks = (wave[start : start + size] for start in range(0, len(wave), size))
+    pieces = list(make(windows).stream(blocks, RATE))
+    np.testing.assert_array_equal(np.concatenate([p.est for p in pieces], axis=1), make(windows).separate(wave, RATE))
+    assert max(p.est.shape[1] for p in pieces) <= 2 * RATE
+
+
+@pytest.mark.parametrize("level", [0.01, 30.0])
+def test_a_recordings_level_is_that_of_its_estimates(level: float) -> None:
+    wave = sound(2.0)
+    np.testing.assert_allclose(
+        make().separate(level * wave, RATE), level * make().separate(wave, RATE), atol=1e-6 * level
+    )
+
+
+def test_silence_stays_silence_and_faint_noise_is_not_blown_up() -> None:
+    assert not make().separate(np.zeros(RATE, dtype=np.float32), RATE).any()
+    model, noise = make(), np.full(RATE, 1e-5, dtype=np.float32)
+    assert np.abs(model.separate(noise, RATE)).max() <= 1e-5 * (1 + 1e-5)
+    assert model.network.loudest < 0.01
+
+
+def test_an_array_gives_an_array_and_a_tensor_a_tensor() -> None:
+    wave = sound(0.5)
+    est = make().separate(torch.from_numpy(wave).double(), RATE)
+    assert isinstance(est, Tensor)
+    np.testing.assert_array_equal(est.numpy(), make().separate(wave.astype(np.float64), RATE))
+
+
+@pytest.mark.parametrize("wave", [np.zeros((2, 9)), np.zeros(0)])
+def test_what_is_no_channel_is_refused(wave: np.ndarray) -> None:
+    with pytest.raises(ValueError, match="one channel"):
+        make().separate(wave, RATE)
+
+
+def test_samples_that_are_no_numbers_are_refused() -> None:
+    with pytest.raises(UserError, match="not finite"):
+        make().separate(np.array([0.0, np.nan]), RATE)
+
+
+def test_iterations_end_where_they_change_less_than_asked() -> None:
+    mix = torch.randn(1, 4000)
+    estimates = [layers[-1] for layers in Bands().iterate(mix, 8)]
+    changes = [change_db(est, before).item() for before, est in zip(estimates, estimates[1:], strict=False)]
+    assert changes == sorted(changes, reverse=True)
+    for number, change in enumerate(changes, start=2):
+        assert iterate_until(Bands(), mix, 8, change + 1e-3)[1] == number
+    assert iterate_until(Bands(), mix, 8, -200.0)[1] == iterate_until(Bands(), mix, 8)[1] == 8
+    assert iterate_until(Bands(), mix, 1, 100.0)[1] == 1
+
+
+def test_fewer_iterations_are_the_first_of_more() -> None:
+    mix = torch.randn(1, 4000)
+    est, used = iterate_until(Bands(), mix, 8, -15.0)
+    torch.testing.assert_close(est, iterate_until(Bands(), mix, used)[0])
+
+
+def test_the_change_is_that_of_all_speakers_together_and_blind_to_scale() -> None:
+    before, est = torch.randn(3, 2, 1000), torch.randn(3, 2, 1000)
+    assert change_db(est, est).tolist() == [-math.inf] * 3
+    torch.testing.assert_close(change_db(7 * est, 7 * before), change_db(est, before))
+    torch.testing.assert_close(
+        change_db(est, 0.9 * est), torch.full((3,), -20.0, dtype=torch.float64), rtol=1e-5, atol=0
+    )
+    silent = torch.stack([est[:, 0], torch.zeros(3, 1000)], dim=1)
+    torch.testing.assert_close(
+        change_db(silent, 0.9 * silent), torch.full((3,), -20.0, dtype=torch.float64), rtol=1e-5, atol=0
+    )
+
+
+def test_a_checkpoint_a_folder_and_a_published_folder_load_alike(
+    experiment: Callable[..., Experiment], tmp_path: Path
+) -> None:
+    from itersep.hub import PretrainedModel
+
+    built = experiment()
+    save_checkpoint(tmp_path / "exp" / "best.pt", {"config": built.config, "model": built.model.state_dict()})
+    PretrainedModel(built.model, built.config, "a card").save_pretrained(tmp_path / "published")
+    wave = sound(0.3)
+    places = [tmp_path / "exp", tmp_path / "exp" / "best.pt", tmp_path / "published"]
+    one, *others = (itersep.load(place, device="cpu").separate(wave, RATE) for place in places)
+    assert np.abs(one).max() > 0
+    for other in others:
+        np.testing.assert_array_equal(one, other)
+
+
+def test_the_packaged_model_is_a_folder_of_the_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("itersep.inference.PRETRAINED", tmp_path)
+    with pytest.raises(UserError, match="no trained model comes with"):
+        itersep.load()
+    (tmp_path / "small").mkdir()
+    (tmp_path / "small" / "config.json").write_text("{}")
+    assert packaged_model() == tmp_path / "small"
+
+
+@pytest.mark.parametrize("name", ["nowhere", "no/where/at/all", "/no/where"])
+def test_a_model_that_is_not_there_is_named(name: str) -> None:
+    with pytest.raises(UserError, match=name):
+        itersep.load(name)
+
+
+def test_importing_the_package_does_not_load_torch() -> None:
+    code = "import sys, itersep; assert 'torch' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(itersep.__file__).parent.parent)
