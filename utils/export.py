@@ -1,0 +1,32 @@
+#!/usr/bin/env python3
+"""Write a trained model as ONNX, any length in and out, checked with onnxruntime against torch before it is written."""
+
+from jsonargparse import ArgumentParser
+from jsonargparse.typing import NonNegativeInt
+
+from itersep.cli import guard, parse
+from itersep.export import export_onnx
+from itersep.hub import is_pretrained, load_pretrained
+from itersep.train.checkpoint import load_model
+
+
+def main() -> None:
+    """Read the model, export it, say how far the export is from it."""
+    parser = ArgumentParser(exit_on_error=False, description=__doc__)
+    parser.add_argument("model", help="experiment folder (its best checkpoint), checkpoint file, or published folder")
+    parser.add_argument("--out", required=True, help="file to write, such as model.onnx")
+    parser.add_argument(
+        "--iterations", type=NonNegativeInt, default=0, help="separations; 0: as many as it was trained for"
+    )
+    options = parse(parser)
+    load = load_pretrained if is_pretrained(options.model) else load_model
+    model, config = load(options.model)
+    rate, iterations = config["data"]["simulation"]["sample_rate"], options.iterations or model.iterations
+    differences = export_onnx(model, options.out, rate, iterations)
+    print(f"{options.out}: {rate} Hz, iterations: {iterations}; largest difference between onnxruntime and torch:")
+    for length, difference in differences.items():
+        print(f"{length:8} samples  {difference:.1e}")
+
+
+if __name__ == "__main__":
+    guard(main)

@@ -1,0 +1,58 @@
+#!/usr/bin/env python3
+"""Make of exp/<name> a folder that others can use, and upload it where asked: weights, configuration, model card."""
+
+from pathlib import Path
+
+from jsonargparse import ArgumentParser
+
+from itersep.cli import guard, parse
+from itersep.errors import UserError
+from itersep.hub import CARD, CONFIG, WEIGHTS, PretrainedModel
+from itersep.report.card import render_card
+from itersep.report.experiment import ExperimentRecord, ScoredSet, read_experiment
+from itersep.separate import model_sha256
+from itersep.train.checkpoint import load_model
+
+
+def main() -> None:
+    """Read the experiment, write the folder, push it."""
+    options = parse(make_parser())
+    record = read_experiment(options.experiment)
+    model, config = load_model(record.folder)
+    sets = [] if options.without_scores else scored_sets(record, model_sha256(model, config["model"]))
+    out = Path(options.out or record.folder / "published")
+    where = options.repo_id or "path/to/this/folder"
+    card = render_card(record, sets, trained_on=options.trained_on, license_id=options.license, where=where)
+    pretrained = PretrainedModel(model, config, card)
+    pretrained.save_pretrained(out)
+    for name in (WEIGHTS, CONFIG, CARD):
+        print(f"{out / name}: {(out / name).stat().st_size:,} bytes")
+    if options.repo_id:
+        print(pretrained.push_to_hub(options.repo_id, private=options.private))
+
+
+def make_parser() -> ArgumentParser:
+    """The options."""
+    parser = ArgumentParser(exit_on_error=False, description=__doc__)
+    parser.add_argument("experiment", help="experiment folder, exp/<name>; its best checkpoint is taken")
+    parser.add_argument("--trained-on", required=True, help="the recordings it was trained on and their licences")
+    parser.add_argument("--license", default="unknown", help="licence of the weights, such as mit or cc-by-4.0")
+    parser.add_argument("--out", help="folder to write; exp/<name>/published by default")
+    parser.add_argument("--without-scores", action="store_true", help="publish without any scores")
+    parser.add_argument("--repo-id", help="upload to the Hugging Face Hub as user/name; log in by `hf auth login`")
+    parser.add_argument("--private", action="store_true", help="where the upload makes a new model: a private one")
+    return parser
+
+
+def scored_sets(record: ExperimentRecord, digest: str) -> list[ScoredSet]:
+    """The sets with scores of the model of that digest. Raises UserError where there are none, or another's."""
+    if not record.sets:
+        raise UserError(f"{record.folder}: no scores in there; run stages 3 and 4, or give --without-scores")
+    for scored in record.sets:
+        if scored.summary["model_sha256"] != digest:
+            raise UserError(f"{scored.folder}: the scores are not of best.pt as it is now; run stages 3 and 4 again")
+    return record.sets
+
+
+if __name__ == "__main__":
+    guard(main)
