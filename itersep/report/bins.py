@@ -9,7 +9,7 @@ from itersep.errors import UserError
 from itersep.metrics import mean_interval
 from itersep.report.summary import mixture_means
 from itersep.score import Score
-from itersep.simulate.manifest import Mixture
+from itersep.simulate.manifest import AnyMixture, Mixture
 
 
 @dataclass(frozen=True)
@@ -34,9 +34,10 @@ AXES = {  # quarters of the paper's ranges
 }
 
 
-def summarize_bins(scores: Sequence[Score], mixtures: Sequence[Mixture]) -> dict[str, list[dict[str, Any]]]:
+def summarize_bins(scores: Sequence[Score], mixtures: Sequence[AnyMixture]) -> dict[str, list[dict[str, Any]]]:
     """Axis -> its bins, each with its number of mixtures and the mean SI-SDR after each iteration (0: the mixture).
 
+    Mixtures without a room are in no bin, and an axis without mixtures is left out.
     Raises UserError for a scored mixture that is not among ``mixtures``.
     """
     drawn = {mixture.id: mixture for mixture in mixtures}
@@ -47,7 +48,8 @@ def summarize_bins(scores: Sequence[Score], mixtures: Sequence[Mixture]) -> dict
             raise UserError(f"mixtures.jsonl: has no '{utt}', which wav.scp beside it lists; simulate the set again")
     bins = {}
     for name, axis in AXES.items():
-        values = {utt: value for utt in utts if (value := axis.value(drawn[utt])) is not None}
+        in_rooms = (utt for utt in utts if isinstance(drawn[utt], Mixture))
+        values = {utt: value for utt in in_rooms if (value := axis.value(drawn[utt])) is not None}
         if values:
             members = [
                 [u for u in values if bisect_right(axis.edges, values[u]) == k] for k in range(len(axis.labels()))

@@ -64,7 +64,7 @@ class ExperimentRecord:
 
     @property
     def best_epoch(self) -> dict[str, Any]:
-        """The record of the epoch with the lowest validation loss, whose weights best.pt holds."""
+        """The record of the epoch with the lowest validation loss, whose weights are in best.pt."""
         return min(self.history, key=lambda record: record["valid_loss"], default={})
 
 
@@ -118,6 +118,11 @@ def set_figure_name(name: str) -> str:
 def bins_figure_name(name: str) -> str:
     """File name of a set's scores in bins beside the results page."""
     return f"{name}_sisdr_in_bins.png"
+
+
+def stopping_figure_name(name: str) -> str:
+    """File name of a set's scores by iterations used beside the results page."""
+    return f"{name}_sisdr_by_iterations_used.png"
 
 
 def training_figure_name(name: str) -> str:

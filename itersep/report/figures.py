@@ -12,22 +12,25 @@ from itersep.files import write_aside
 from itersep.report.bins import AXES
 from itersep.report.experiment import (
     ExperimentRecord,
-    ScoredSet,
     bins_figure_name,
     group_by_set,
     set_figure_name,
+    stopping_figure_name,
     training_figure_name,
 )
+from itersep.report.rows import Tried, with_bins
+from itersep.report.stopping import with_stopping
 
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")  # told apart by the colour-blind
 STYLES = ("-", "--", ":", "-.", (0, (6, 2, 1, 2, 1, 2)))
-INK, GREY = "#222222", "#767676"
+INK, GREY, GRID = "#222222", "#767676", "#e6e6e6"
 
 
 def draw_figures(records: Sequence[ExperimentRecord], beside: Path) -> None:
     """Draw each experiment's figures into its own folder, and those of the results page into ``beside``."""
     for name, tried in group_by_set(records).items():
         plot_si_sdr(beside / set_figure_name(name), tried)
+        plot_stopping(beside / stopping_figure_name(name), tried)
         plot_bins(beside / bins_figure_name(name), tried)
         for one in tried:
             plot_si_sdr(one[1].folder / "sisdr_over_iterations.png", [one])
@@ -38,9 +41,47 @@ def draw_figures(records: Sequence[ExperimentRecord], beside: Path) -> None:
             plot_training(record.folder / "training_curves.png", record)
 
 
-def plot_si_sdr(path: Path, tried: Sequence[tuple[str, ScoredSet]]) -> None:
-    """SI-SDR after each inference iteration, with the 95 % interval as a band; one line an experiment."""
+def plot_si_sdr(path: Path, tried: Tried) -> None:
+    """SI-SDR after each inference iteration, as `draw_si_sdr` does."""
     figure, axes = _new_figure(len(tried))
+    draw_si_sdr(axes, tried)
+    _finish(figure, path, f"{tried[0][1].name}: mean SI-SDR and its 95 % interval", legend=len(tried) > 1)
+
+
+def plot_stopping(path: Path, tried: Tried) -> None:
+    """SI-SDR against mean iterations used, as `draw_stopping` does; draws nothing without its scores."""
+    tried = with_stopping(tried)
+    if not tried:
+        return
+    figure, axes = _new_figure(2 * len(tried))
+    draw_stopping(axes, tried)
+    _finish(figure, path, f"{tried[0][1].name}: what iterations buy", legend=True)
+
+
+def plot_bins(path: Path, tried: Tried) -> None:
+    """SI-SDR in bins of overlap, T60 and noise, as `draw_bins` does; draws nothing without bins."""
+    tried = with_bins(tried)
+    if not tried:
+        return
+    figure = Figure(figsize=(10.5, _height(len(tried) + 1)), layout="constrained")
+    panels = figure.subplots(1, len(AXES), sharey=True)
+    for axes, key in zip(panels, AXES, strict=True):
+        draw_bins(axes, key, tried)
+    for axes in panels[1:]:
+        axes.set_ylabel("")
+    _finish(figure, path, f"{tried[0][1].name}: SI-SDR by overlap, reverberation and noise", legend=True)
+
+
+def plot_training(path: Path, record: ExperimentRecord) -> None:
+    """Loss over epochs, as `draw_training` does."""
+    figure, axes = _new_figure()
+    draw_training(axes, record)
+    _finish(figure, path, f"{record.name}: loss while training", legend=True)
+
+
+def draw_si_sdr(axes: Axes, tried: Tried) -> None:
+    """SI-SDR after each inference iteration, with the 95 % interval as a band; one line an experiment."""
+    _style(axes)
     longest = 1
     for k, (name, scored) in enumerate(tried):
         rows = [r for r in scored.summary["iterations"] if r["iteration"] and r["si_sdr_db"]["mean"] is not None]
@@ -48,7 +89,7 @@ def plot_si_sdr(path: Path, tried: Sequence[tuple[str, ScoredSet]]) -> None:
             continue
         iterations, means = [r["iteration"] for r in rows], [r["si_sdr_db"]["mean"] for r in rows]
         low, high = ([r["si_sdr_db"][end] or m for r, m in zip(rows, means, strict=True)] for end in ("low", "high"))
-        colour, style = _line(k)
+        colour, style = line_look(k)
         axes.plot(iterations, means, marker="o", color=colour, linestyle=style, markersize=5, label=name, zorder=3)
         if len(rows) > 1:
             axes.fill_between(iterations, low, high, color=colour, alpha=0.15, linewidth=0)
@@ -60,37 +101,47 @@ def plot_si_sdr(path: Path, tried: Sequence[tuple[str, ScoredSet]]) -> None:
     axes.set_xticks(range(1, longest + 1))
     axes.set_xlabel("inference iterations")
     axes.set_ylabel("SI-SDR (dB)")
-    _finish(figure, path, f"{tried[0][1].name}: mean SI-SDR and its 95 % interval", legend=len(tried) > 1)
 
 
-def plot_bins(path: Path, tried: Sequence[tuple[str, ScoredSet]]) -> None:
-    """SI-SDR in bins of overlap, T60 and noise, after the last iteration trained for; draws nothing without bins."""
-    tried = [(name, scored) for name, scored in tried if scored.summary.get("bins")]
-    if not tried:
-        return
-    figure = Figure(figsize=(10.5, _height(len(tried) + 1)), layout="constrained")
-    panels = figure.subplots(1, len(AXES), sharey=True)
-    for axes, (key, axis) in zip(panels, AXES.items(), strict=True):
-        _style(axes)
-        for k, (name, scored) in enumerate(tried):
-            bins = scored.summary["bins"].get(key, [])
-            colour, style = _line(k)
-            for iteration, look in ((0, {"color": GREY, "linestyle": (0, (4, 3)), "linewidth": 1}),
-                                    (scored.final, {"color": colour, "linestyle": style, "marker": "o"})):  # fmt: skip
-                rows = [row for one in bins for row in one["iterations"] if row["iteration"] == iteration]
-                values = [nan if row["si_sdr_db"]["mean"] is None else row["si_sdr_db"]["mean"] for row in rows]
-                label = (name if iteration else "mixture" if k == 0 else None) if axes is panels[0] else None
-                axes.plot(range(len(values)), values, markersize=5, label=label, **look)
-        axes.set_xticks(range(len(axis.labels())), axis.labels(), fontsize=8)
-        axes.set_xlim(-0.4, len(axis.labels()) - 0.6)
-        axes.set_xlabel(f"{axis.title} ({axis.unit})")
-    panels[0].set_ylabel("SI-SDR (dB)")
-    _finish(figure, path, f"{tried[0][1].name}: SI-SDR by overlap, reverberation and noise", legend=True)
+def draw_stopping(axes: Axes, tried: Tried) -> None:
+    """SI-SDR against mean iterations used, a point for each threshold of change, beside the same number for all."""
+    _style(axes)
+    for k, (name, scored) in enumerate(tried):
+        colour, style = line_look(k)
+        rows = [row for row in scored.summary.get("stopping") or [] if row["si_sdr_db"]["mean"] is not None]
+        fixed = [
+            row for row in scored.summary["iterations"] if row["iteration"] and row["si_sdr_db"]["mean"] is not None
+        ]
+        axes.plot([row["iteration"] for row in fixed], [row["si_sdr_db"]["mean"] for row in fixed], color=GREY,
+                  marker="s", markersize=4, linestyle=style, linewidth=1, label=f"{name}, as many for all")  # fmt: skip
+        axes.plot([row["mean_iterations"] for row in rows], [row["si_sdr_db"]["mean"] for row in rows], color=colour,
+                  marker="o", markersize=5, linestyle=style, label=f"{name}, until change")  # fmt: skip
+    axes.set_xlabel("mean iterations used")
+    axes.set_ylabel("SI-SDR (dB)")
 
 
-def plot_training(path: Path, record: ExperimentRecord) -> None:
+def draw_bins(axes: Axes, key: str, tried: Tried) -> None:
+    """SI-SDR in the bins of one of `AXES`, after the last iteration trained for, and that of the mixtures."""
+    _style(axes)
+    axis = AXES[key]
+    for k, (name, scored) in enumerate(tried):
+        bins = (scored.summary.get("bins") or {}).get(key, [])
+        colour, style = line_look(k)
+        for iteration, look in ((0, {"color": GREY, "linestyle": (0, (4, 3)), "linewidth": 1}),
+                                (scored.final, {"color": colour, "linestyle": style, "marker": "o"})):  # fmt: skip
+            rows = [row for one in bins for row in one["iterations"] if row["iteration"] == iteration]
+            values = [nan if row["si_sdr_db"]["mean"] is None else row["si_sdr_db"]["mean"] for row in rows]
+            label = name if iteration else "mixture" if k == 0 else None
+            axes.plot(range(len(values)), values, markersize=5, label=label, **look)
+    axes.set_xticks(range(len(axis.labels())), axis.labels(), fontsize=8)
+    axes.set_xlim(-0.4, len(axis.labels()) - 0.6)
+    axes.set_xlabel(f"{axis.title} ({axis.unit})")
+    axes.set_ylabel("SI-SDR (dB)")
+
+
+def draw_training(axes: Axes, record: ExperimentRecord) -> None:
     """Training and validation loss over epochs; the epoch whose weights were kept is marked."""
-    figure, axes = _new_figure()
+    _style(axes)
     epochs = [line["epoch"] for line in record.history]
     marker = "o" if len(epochs) < 3 else ""
     for name, label, colour in (("train_loss", "training", COLOURS[1]), ("valid_loss", "validation", COLOURS[0])):
@@ -100,10 +151,9 @@ def plot_training(path: Path, record: ExperimentRecord) -> None:
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_xlabel("epoch")
     axes.set_ylabel("loss (dB)")
-    _finish(figure, path, f"{record.name}: loss while training", legend=True)
 
 
-def _draw_mixtures(axes: Axes, tried: Sequence[tuple[str, ScoredSet]]) -> None:
+def _draw_mixtures(axes: Axes, tried: Tried) -> None:
     """A dashed line at the unprocessed mixtures' SI-SDR (several, if experiments saw different mixtures)."""
     levels = {round(s.summary["iterations"][0]["si_sdr_db"]["mean"] or 0.0, 2) for _, s in tried}
     for level in sorted(levels):
@@ -112,7 +162,7 @@ def _draw_mixtures(axes: Axes, tried: Sequence[tuple[str, ScoredSet]]) -> None:
                       ha="right", color=GREY, fontsize=9)  # fmt: skip
 
 
-def _line(k: int) -> tuple[str, str | tuple]:
+def line_look(k: int) -> tuple[str, str | tuple]:
     """Colour and line style of the k-th experiment."""
     return COLOURS[k % len(COLOURS)], STYLES[k // len(COLOURS) % len(STYLES)]
 
@@ -124,26 +174,24 @@ def _height(lines: int) -> float:
 
 def _new_figure(lines: int = 1) -> tuple[Figure, Axes]:
     figure = Figure(figsize=(6, _height(lines)), layout="constrained")
-    axes = figure.add_subplot()
-    _style(axes)
-    return figure, axes
+    return figure, figure.add_subplot()
 
 
 def _style(axes: Axes) -> None:
     axes.spines[["top", "right"]].set_visible(False)
     axes.spines[["left", "bottom"]].set_color(GREY)
     axes.tick_params(colors=GREY, labelcolor=INK, labelsize=9)
-    axes.grid(axis="y", color="#e6e6e6", linewidth=0.8)
+    axes.grid(axis="y", color=GRID, linewidth=0.8)
     axes.set_axisbelow(True)
+    axes.xaxis.label.set_color(INK)
+    axes.yaxis.label.set_color(INK)
+    axes.margins(y=0.08)
 
 
 def _finish(figure: Figure, path: Path, title: str, legend: bool) -> None:
     figure.suptitle(title, x=0.01, ha="left", fontsize=11, color=INK)
-    for axes in figure.axes:
-        axes.xaxis.label.set_color(INK)
-        axes.yaxis.label.set_color(INK)
-        axes.margins(y=0.08)
     if legend:
-        figure.legend(loc="outside right center", frameon=False, fontsize=9, labelcolor=INK)
+        lines = figure.axes[0].get_legend_handles_labels()
+        figure.legend(*lines, loc="outside right center", frameon=False, fontsize=9, labelcolor=INK)
     with write_aside(path) as aside:
         figure.savefig(aside, dpi=200, metadata={"Software": None})

@@ -3,7 +3,7 @@
 import json
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -24,13 +24,14 @@ def summarize(scores: Sequence[Score]) -> dict[str, Any]:
     for score in scores:
         by_iteration[score.iteration][score.utt].append(score)
     rows = [_summarize_iteration(i, by_iteration[i], by_iteration.get(i - 1)) for i in sorted(by_iteration)]
+    gains = last_improvement(scores)
     return {
         "mixtures": len(by_iteration[0]),
         "speakers": max((score.speaker for score in scores), default=0),
         "interval": INTERVAL,
         "iterations": rows,
         **_name_silent(scores),
-        "listen": _choose_to_hear(by_iteration[max(by_iteration)]),
+        "listen": {rank: {"utt": utt, "si_sdri_db": gains[utt]} for rank, utt in choose_to_hear(gains).items()},
     }
 
 
@@ -41,6 +42,23 @@ def mixture_means(scores: Iterable[Score], metric: str) -> dict[int, dict[str, f
         if not math.isnan(score.si_sdri_db):
             values[score.iteration][score.utt].append(getattr(score, metric))
     return {i: {utt: float(np.mean(speakers)) for utt, speakers in utts.items()} for i, utts in values.items()}
+
+
+def last_improvement(scores: Sequence[Score]) -> dict[str, float]:
+    """Mixture -> mean SI-SDRi (dB) of its speakers after the last iteration; mixtures with a silent signal left out."""
+    last = max((score.iteration for score in scores), default=0)
+    values: dict[str, list[float]] = defaultdict(list)
+    for score in scores:
+        if score.iteration == last:
+            values[score.utt].append(score.si_sdri_db)
+    means = {utt: round(float(np.mean(speakers)), 4) for utt, speakers in values.items()}
+    return {utt: mean for utt, mean in means.items() if not math.isnan(mean)}
+
+
+def choose_to_hear(gains: Mapping[str, float]) -> dict[str, str]:
+    """The mixtures with the best, median and worst of ``gains``: rank -> mixture; nothing where there are none."""
+    ranked = sorted(gains, key=lambda utt: (-gains[utt], utt))
+    return {"best": ranked[0], "median": ranked[len(ranked) // 2], "worst": ranked[-1]} if ranked else {}
 
 
 def name_files(listen: dict[str, dict[str, Any]], jobs: Sequence[Job]) -> dict[str, dict[str, Any]]:
@@ -110,13 +128,3 @@ def _name_silent(scores: Iterable[Score]) -> dict[str, list[str]]:
 
 def _order(scores: Iterable[Score]) -> list[int]:
     return [score.estimate for score in sorted(scores, key=lambda score: score.speaker)]
-
-
-def _choose_to_hear(utts: dict[str, list[Score]]) -> dict[str, dict[str, Any]]:
-    """The mixtures with the best, median and worst SI-SDRi, of those without a silent signal."""
-    means = {utt: round(float(np.mean([s.si_sdri_db for s in scores])), 4) for utt, scores in utts.items()}
-    ranked = sorted((utt for utt in means if not math.isnan(means[utt])), key=lambda utt: (-means[utt], utt))
-    if not ranked:
-        return {}
-    chosen = {"best": ranked[0], "median": ranked[len(ranked) // 2], "worst": ranked[-1]}
-    return {rank: {"utt": utt, "si_sdri_db": means[utt]} for rank, utt in chosen.items()}
