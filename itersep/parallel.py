@@ -78,6 +78,8 @@ def _collect(readers: list[Connection]) -> Iterator[Result]:
 def _work(function: Callable[[Item], Result], items: Sequence[Item], results: Connection) -> None:
     try:
         signal.signal(signal.SIGTERM, _terminate)
+        signal.signal(signal.SIGALRM, _terminate)
+        sys.unraisablehook = _terminate_soon
         last = _send_results(function, items, results)
         signal.signal(signal.SIGTERM, signal.SIG_IGN)  # from here on this process ends by itself
     except Terminated:
@@ -100,3 +102,11 @@ def _send_results(
 
 def _terminate(*_: object) -> None:
     raise Terminated  # unwinds, so that files written aside are removed
+
+
+def _terminate_soon(ignored: "sys.UnraisableHookArgs") -> None:
+    """A signal that came while the compiler called back into Python was lost: exceptions do not pass through there."""
+    if isinstance(ignored.exc_value, Terminated):
+        signal.setitimer(signal.ITIMER_REAL, 0.1)
+    else:
+        sys.__unraisablehook__(ignored)

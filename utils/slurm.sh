@@ -35,7 +35,7 @@ job_script() {
 #!/usr/bin/env bash
 trap : TERM
 unset LAUNCH # what the command starts runs in this job
-export SRUN_CPUS_PER_TASK=\$SLURM_CPUS_PER_TASK
+[ -z "\${SLURM_CPUS_PER_TASK:-}" ] || export SRUN_CPUS_PER_TASK=\$SLURM_CPUS_PER_TASK # srun takes that from nowhere else
 srun $1 || status=\$?
 if [ "\${status:-0}" = 143 ] && [ "\$(squeue --noheader --jobs="\$SLURM_JOB_ID" --format=%T)" = RUNNING ]; then
   scontrol requeue "\$SLURM_JOB_ID"

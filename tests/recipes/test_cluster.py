@@ -19,13 +19,14 @@ script=$(cat) numbers=()
 for option; do
   case $option in
     --array=1-*) numbers=($(seq "${option#--array=1-}")) ;;
+    --cpus-per-task=*) export SLURM_CPUS_PER_TASK=${option#*=} ;;
     --output=*) log=${option#--output=} ;;
   esac
 done
 [ ! -e refuse ] || { echo "sbatch: error: invalid partition" >&2; exit 1; }
 job=$(( $(cat job 2> /dev/null || echo 10) + 1 )) status=0
 echo "$job" | tee job
-export SLURM_JOB_ID=$job SLURM_ARRAY_TASK_COUNT=${#numbers[@]} SLURM_CPUS_PER_TASK=3
+export SLURM_JOB_ID=$job SLURM_ARRAY_TASK_COUNT=${#numbers[@]}
 for number in "${numbers[@]-}"; do
   file=${log//%[jA]/$job}
   SLURM_ARRAY_TASK_ID=$number setsid bash <<< "$script" >> "${file//%a/$number}" 2>&1 &
@@ -36,7 +37,7 @@ exit "$status"
 """
 STAND_INS = {
     "sbatch": SBATCH,
-    "srun": '#!/bin/sh\necho "$SRUN_CPUS_PER_TASK" > cpus\nexec "$@"\n',
+    "srun": '#!/bin/sh\necho "${SRUN_CPUS_PER_TASK-as srun likes}" > cpus\nexec "$@"\n',
     "squeue": "#!/bin/sh\ncat state 2> /dev/null || echo RUNNING\n",
     "scontrol": '#!/bin/sh\n[ "$1" = show ] && echo node7 && echo node8 && exit\necho "$*" >> controlled\n',
     "scancel": '#!/bin/bash\necho "$*" >> cancelled\nkill -KILL -- "-$(cat running)"\n',
@@ -86,12 +87,14 @@ def wait_for(path: Path) -> str:
 def test_a_job_shows_its_output_and_returns_its_status_whatever_its_words_hold(run, tmp_path):
     words = ["two  words", "$HOME `id` 'quoted' \"twice\"", "*", ""]
     script = 'printf "<%s>" "$@"; exit 3'
-    status, out, err = run("slurm.sh", "--mem=1G", "--requeue", "--", "bash", "-c", script, "-", *words)
+    status, out, err = run("slurm.sh", "--mem=1G", "--cpus-per-task=3", "--", "bash", "-c", script, "-", *words)
     assert status == 3 and "".join(f"<{word}>" for word in words) in out
     assert "job 11 ended with status 3, see exp/log/slurm-11.log" in err
     asked = (tmp_path / "a folder/asked").read_text()
-    assert shlex.split(asked)[-2:] == ["--mem=1G", "--requeue"] and "--wait" in asked
+    assert shlex.split(asked)[-2:] == ["--mem=1G", "--cpus-per-task=3"] and "--wait" in asked
     assert (tmp_path / "a folder/cpus").read_text() == "3\n"  # srun must be told
+    assert run("slurm.sh", "--", "true")[0] == 0
+    assert (tmp_path / "a folder/cpus").read_text() == "as srun likes\n"
 
 
 def test_an_array_does_the_parts_and_then_the_command_as_it_stands(run, tmp_path):
