@@ -17,7 +17,7 @@ from itersep.data.datadir import read_table
 from itersep.errors import UserError
 from itersep.report.cost import count_parameters
 from itersep.train.checkpoint import MAY_CHANGE, flatten
-from itersep.train.config import config_parser
+from itersep.train.config import config_parser, plain_config
 
 NETWORK = ("model.", "objective.")
 NO_SCALE = {*MAY_CHANGE, "train.seed"} - {
@@ -48,7 +48,12 @@ class PaperRow:
     @property
     def iterations(self) -> int:
         """How many inference iterations the tables need."""
-        return max(max(numbers) for numbers in self.numbers.values())
+        return max(self.values)
+
+    @cached_property
+    def values(self) -> dict[int, float]:
+        """Inference iterations -> SI-SDR in dB, of all tables."""
+        return {iterations: db for numbers in self.numbers.values() for iterations, db in numbers.items()}
 
     @cached_property
     def config(self) -> dict[str, Any]:
@@ -67,12 +72,26 @@ class PaperRow:
 
 
 @dataclass(frozen=True)
+class PaperNumber:
+    """One number of the paper: a row, after some inference iterations."""
+
+    row: PaperRow
+    iterations: int
+
+    @property
+    def db(self) -> float:
+        """What the paper says it is: SI-SDR in dB."""
+        return self.row.values[self.iterations]
+
+
+@dataclass(frozen=True)
 class PaperTables:
     """A paper's tables: its rows in their order, titles by number, and how much data there was of each kind."""
 
     rows: Sequence[PaperRow]
     titles: Mapping[int, str]
     sizes: Mapping[str, int]  # by the names that `data_sizes` gives
+    questions: Mapping[str, Sequence[tuple[PaperNumber, PaperNumber]]]  # pairs whose differences answer them
 
     def table(self, number: int) -> Iterator[tuple[PaperRow, int, float]]:
         """The numbers of a table: row, inference iterations, and the paper's SI-SDR in dB."""
@@ -95,6 +114,7 @@ def compare_configs(config: Mapping[str, Any], wanted: Mapping[str, Any]) -> dic
 
 def read_paper(path: str | Path) -> PaperTables:
     """Read a table of rows, such as egs/librispeech_nonspeech/local/rows.yaml. Raises UserError that names it."""
+    recipe = Path(path).resolve().parent.parent
     try:
         tree = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
         numbers: dict[tuple[str, str], dict[int, dict[int, float]]] = {}
@@ -104,15 +124,23 @@ def read_paper(path: str | Path) -> PaperTables:
                     values = {int(iterations): float(value) for iterations, value in values.items()}
                     numbers.setdefault((domain, overlay), {})[int(table)] = values
         titles = {int(table): str(tree["titles"][table]) for table in tree["tables"]}
-        return PaperTables(
-            [PaperRow(Path(path).resolve().parent.parent, *key, tables) for key, tables in numbers.items()],
-            titles,
-            dict(tree["sizes"]),
-        )
+        rows = {row.name: row for row in (PaperRow(recipe, *key, tables) for key, tables in numbers.items())}
+        questions = {
+            str(question): [(_number(rows, first), _number(rows, second)) for first, second in pairs]
+            for question, pairs in tree.get("questions", {}).items()
+        }
+        return PaperTables(list(rows.values()), titles, dict(tree["sizes"]), questions)
     except FileNotFoundError:
         raise UserError(f"{path}: no such file; name the recipe's table of rows") from None
     except (yaml.YAMLError, AttributeError, KeyError, TypeError, ValueError):
         raise UserError(f"{path}: is no table of rows; see egs/librispeech_nonspeech/local/rows.yaml") from None
+
+
+def _number(rows: Mapping[str, PaperRow], text: str) -> PaperNumber:
+    """The number that ``text`` names: freq_simo1_siso2 2. KeyError if the paper has none such."""
+    name, iterations = text.split()
+    rows[name].values[int(iterations)]
+    return PaperNumber(rows[name], int(iterations))
 
 
 def data_sizes(config: Mapping[str, Any]) -> dict[str, int]:
@@ -126,4 +154,4 @@ def data_sizes(config: Mapping[str, Any]) -> dict[str, int]:
 def resolve_configs(paths: Sequence[str]) -> dict[str, Any]:
     """The configuration that yaml files give when laid over each other, defaults included. Raises UserError."""
     parser = config_parser()
-    return yaml.safe_load(parser.dump(parse(parser, [f"--config={path}" for path in paths])))
+    return plain_config(parser, parse(parser, [f"--config={path}" for path in paths]))

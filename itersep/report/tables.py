@@ -10,6 +10,7 @@ from itersep.report.cost import count_macs
 from itersep.report.experiment import ExperimentRecord, ScoredSet
 from itersep.report.markdown import UNKNOWN, format_mean, render_table
 from itersep.report.paper import PaperRow, PaperTables, data_sizes
+from itersep.report.questions import render_questions
 from itersep.report.summary import mixture_means
 from itersep.score import read_scores
 
@@ -72,9 +73,16 @@ def render_paper(paper: PaperTables, records: Sequence[ExperimentRecord]) -> Ite
             yield f"### Table {number}{at}: {title}"
             lines = [_number_line(row, i, value, runs.get(row.name, [])) for row, i, value in paper.table(number)]
             yield render_table(COLUMNS, "llrrlrrrrrrr", lines)
+        if answers := list(render_questions(paper.questions, _by_seed(runs))):
+            yield f"### The paper's questions{at}"
+            yield from answers
         yield f"### What is behind the numbers{at}"
         lines = [line for row in paper.rows for line in _row_lines(row, runs.get(row.name, []), _overlay(runs))]
         yield render_table(["row", "yaml", "experiment", "epochs", "config.yaml", "command"], "llllll", lines)
+
+
+def _by_seed(runs: Runs) -> dict[str, dict[int, ScoredSet]]:
+    return {row: {run.record.config["train"]["seed"]: run.scored for run in same} for row, same in runs.items()}
 
 
 def _describe_scale(

@@ -4,6 +4,7 @@ import json
 import re
 import statistics
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -49,7 +50,7 @@ def at_paper_scale(paper: PaperTables) -> PaperTables:
     """The paper's tables, as if it had trained with the patience and tested on the three mixtures of these tests."""
     for row in paper.rows:
         row.config["train"]["patience"] = 2
-    return PaperTables(paper.rows, paper.titles, {**paper.sizes, "test mixtures": 3})
+    return replace(paper, sizes={**paper.sizes, "test mixtures": 3})
 
 
 def render(paper: PaperTables, *folders: Path) -> str:

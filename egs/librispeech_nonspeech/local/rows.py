@@ -92,8 +92,7 @@ def describe(trainings: Sequence[Training]) -> Iterator[str]:
     yield f"{'tables':6}  {'experiment':{names}}  {'state':7}  {'the paper, dB after iterations':33}  configs"
     for training in trainings:
         row = training.row
-        numbers = {i: db for table in row.numbers.values() for i, db in table.items()}
-        said = ", ".join(f"{i}: {db:.1f}" for i, db in sorted(numbers.items()))
+        said = ", ".join(f"{i}: {db:.1f}" for i, db in sorted(row.values.items()))
         tables = ", ".join(map(str, row.numbers))
         yield f"{tables:6}  {training.name:{names}}  {training.state():7}  {said:33}  {','.join(training.configs)}"
 

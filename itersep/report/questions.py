@@ -1,0 +1,77 @@
+"""The paper's questions: differences between its rows, mixture by mixture, and whether ours tell the same."""
+
+import statistics
+from collections.abc import Iterator, Mapping, Sequence
+
+from itersep.metrics import Mean, mean_interval
+from itersep.report.experiment import ScoredSet
+from itersep.report.markdown import format_mean, render_table
+from itersep.report.paper import PaperNumber
+from itersep.report.summary import mixture_means
+from itersep.score import read_scores
+
+COLUMNS = ("from", "to", "paper", "ours [95 %]", "by seed", "trend")
+EXPLANATION = (
+    "What *to* has more than *from*, in dB SI-SDR; a row and, after it, its inference iterations. *ours*: mean of the "
+    "mixtures' differences, each the mean over the seeds that both rows have, with its 95 % interval over mixtures, "
+    "which says nothing of other seeds; *by seed*: each seed's own mean. *trend*: it *agrees* with the paper's sign, "
+    "or *disagrees*, where the interval leaves out zero and no seed says otherwise; else it *can't be told*. Pairs of "
+    "which not both have been run are left out."
+)
+
+
+def render_questions(
+    questions: Mapping[str, Sequence[tuple[PaperNumber, PaperNumber]]], runs: Mapping[str, Mapping[int, ScoredSet]]
+) -> Iterator[str]:
+    """Markdown with a table for each question of which a pair has been run; nothing where there is none.
+
+    Args:
+        questions: pairs of numbers
+        runs: row -> seed -> where it was scored
+    """
+    tables = {
+        question: [line for pair in pairs if (line := _line(*pair, runs))] for question, pairs in questions.items()
+    }
+    if any(tables.values()):
+        yield EXPLANATION
+    for question, lines in tables.items():
+        if lines:
+            yield f"**{question}**"
+            yield render_table(COLUMNS, "llrrrl", lines)
+
+
+def paired_difference(first: Mapping[int, Mapping[str, float]], second: Mapping[int, Mapping[str, float]]) -> Mean:
+    """Mean of second - first over mixtures, each the mean over seeds; both are seed -> mixture -> dB, equal in keys."""
+    common = sorted(set.intersection(*(set(values) for side in (first, second) for values in side.values())))
+    return mean_interval([statistics.fmean(second[seed][utt] - first[seed][utt] for seed in first) for utt in common])
+
+
+def judge(paper_db: float, ours: Mean, by_seed: Sequence[float]) -> str:
+    """Whether a difference has the sign that the paper's has, as far as its interval and its seeds can tell."""
+    if ours.low is None or ours.high is None or ours.low <= 0 <= ours.high or min(by_seed) <= 0 <= max(by_seed):
+        return "can't be told"
+    return "agrees" if ours.low * paper_db > 0 else "disagrees"
+
+
+def _line(first: PaperNumber, second: PaperNumber, runs: Mapping[str, Mapping[int, ScoredSet]]) -> list[str] | None:
+    scores = [_scores(number, runs.get(number.row.name, {})) for number in (first, second)]
+    seeds = sorted(scores[0].keys() & scores[1].keys())
+    if not seeds:
+        return None
+    before, after = ({seed: side[seed] for seed in seeds} for side in scores)
+    ours = paired_difference(before, after)
+    by_seed = [paired_difference({0: before[seed]}, {0: after[seed]}).mean or 0.0 for seed in seeds]
+    paper_db = second.db - first.db
+    return [
+        *(f"`{number.row.name}` {number.iterations}" for number in (first, second)),
+        f"{paper_db:+.1f}",
+        format_mean(vars(ours)),
+        ", ".join(f"{mean:+.2f}" for mean in by_seed),
+        judge(round(paper_db, 1), ours, by_seed),
+    ]
+
+
+def _scores(number: PaperNumber, runs: Mapping[int, ScoredSet]) -> dict[int, dict[str, float]]:
+    """Seed -> mixture -> SI-SDR, of the seeds whose estimates go that far."""
+    scores = {seed: mixture_means(read_scores(run.folder / "scores.csv"), "si_sdr_db") for seed, run in runs.items()}
+    return {seed: found[number.iterations] for seed, found in scores.items() if number.iterations in found}
