@@ -45,7 +45,10 @@ Runs = dict[str, list[Run]]  # row -> its runs, by seed
 
 
 def group_by_scale(paper: PaperTables, records: Sequence[ExperimentRecord]) -> dict[Scale, Runs]:
-    """The runs of the paper's rows at each scale, the paper's own first; experiments that are no row are left out."""
+    """The runs of the paper's rows at each scale, the paper's own first, then those with most rows.
+
+    Experiments that are no row are left out.
+    """
     scales: dict[Scale, Runs] = {}
     for record in records:
         for row in paper.rows if record.config else ():
@@ -56,12 +59,16 @@ def group_by_scale(paper: PaperTables, records: Sequence[ExperimentRecord]) -> d
     for runs in scales.values():
         for same in runs.values():
             same.sort(key=lambda run: (run.record.config["train"]["seed"], run.record.name))
-    return dict(sorted(scales.items(), key=lambda item: len(item[0].differences) > 0)) or {Scale(): {}}
+    return dict(sorted(scales.items(), key=lambda item: (len(item[0].differences) > 0, -len(item[1])))) or {Scale(): {}}
 
 
 def render_paper(paper: PaperTables, records: Sequence[ExperimentRecord]) -> Iterator[str]:
-    """Markdown of the tables, and for each row the yaml and the command behind it."""
-    for scale, runs in group_by_scale(paper, records).items():
+    """Markdown of the tables, and for each row the yaml and the command behind it.
+
+    The first scale's tables have all rows, those of others the rows that were run.
+    """
+    for place, (scale, runs) in enumerate(group_by_scale(paper, records).items()):
+        rows = [row for row in paper.rows if place == 0 or row.name in runs]  # what was not run is told once
         at = " at another scale" if scale.differences else ""
         yield f"## The paper's tables{at}"
         if scale.differences:
@@ -69,15 +76,17 @@ def render_paper(paper: PaperTables, records: Sequence[ExperimentRecord]) -> Ite
         elif not runs:
             yield "No row has been run."
         yield EXPLANATION
-        for number, title in paper.titles.items():
-            yield f"### Table {number}{at}: {title}"
-            lines = [_number_line(row, i, value, runs.get(row.name, [])) for row, i, value in paper.table(number)]
-            yield render_table(COLUMNS, "llrrlrrrrrrr", lines)
+        for table, title in paper.titles.items():
+            numbers = [number for number in paper.table(table) if number[0] in rows]
+            lines = [_number_line(row, i, value, runs.get(row.name, [])) for row, i, value in numbers]
+            if lines:
+                yield f"### Table {table}{at}: {title}"
+                yield render_table(COLUMNS, "llrrlrrrrrrr", lines)
         if answers := list(render_questions(paper.questions, _by_seed(runs))):
             yield f"### The paper's questions{at}"
             yield from answers
         yield f"### What is behind the numbers{at}"
-        lines = [line for row in paper.rows for line in _row_lines(row, runs.get(row.name, []), _overlay(runs))]
+        lines = [line for row in rows for line in _row_lines(row, runs.get(row.name, []), _overlay(runs))]
         yield render_table(["row", "yaml", "experiment", "epochs", "config.yaml", "command"], "llllll", lines)
 
 
