@@ -1,18 +1,25 @@
 """How a program meets its user: typed options, one sentence for a mistake, an exit status that tells.
 
+A mistake is named by the option that has it, and where that is the case by the yaml file.
+
 Exit status: 0 done; 1 a failure of the machine (disk full, no permission); 2 a mistake of the user; 130 interrupted;
 143 terminated.
 """
 
+import math
 import os
+import re
 import shlex
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import zip_longest
 from typing import Any
 
 from jsonargparse import ArgumentError, ArgumentParser, Namespace
 
 from itersep.errors import Terminated, UserError
+from itersep.settings import check_settings, parse_yaml, read_yaml
+from itersep.signals import stoppable
 
 
 def run_program(main: Callable[..., Any], argv: Sequence[str] | None = None) -> None:
@@ -39,10 +46,75 @@ def make_parser(description: str) -> ArgumentParser:
 
 def parse(parser: ArgumentParser, argv: Sequence[str] | None = None) -> Namespace:
     """Parse the command line; a mistake raises UserError in one line."""
+    words = sys.argv[1:] if argv is None else list(argv)
+    origins = _check_yaml(parser, words)
     try:
-        return parser.parse_args(argv)
+        parsed = parser.parse_args(words)
+        check_values(parser, parsed)
     except (ArgumentError, TypeError, ValueError) as error:
-        raise UserError(one_line(error)) from None
+        raise UserError(_name_origin(one_line(error), words, origins)) from None
+    if vars(parsed).get("out") == "":
+        raise UserError("--out is empty; name a file or folder to write")
+    return parsed
+
+
+def check_values(parser: ArgumentParser, parsed: Namespace) -> None:
+    """What parsing lets through: null where a type has none, and floats without end. Raises TypeError, ValueError."""
+    parser.validate(parsed, skip_unset=False)
+    for name, value in parsed.items():
+        values = value if isinstance(value, list | tuple) else [value]
+        if any(isinstance(number, float) and not math.isfinite(number) for number in values):
+            raise ValueError(f'Parser key "{name}": Expected a finite number. Got value: {value}')
+
+
+def known_settings(parser: ArgumentParser) -> dict[str, Any]:
+    """All that a parser has options for, as a tree of their defaults."""
+    return {name: value for name, value in parser.get_defaults().as_dict().items() if name != "config"}
+
+
+def _check_yaml(parser: ArgumentParser, words: Sequence[str]) -> dict[str, object]:
+    """Check the settings that a command line gives as yaml; returns which file, or option, each of them is of."""
+    known = known_settings(parser)
+    origins: dict[str, object] = {}
+    for option, value in _options(words):
+        group = known if option == "config" else _find_group(known, option.split("."))
+        if group is None or not value:  # the parser will complain of the latter
+            continue
+        part = "" if option == "config" else option
+        if part and value.lstrip().startswith("{"):
+            settings, origin = parse_yaml(value, f"--{option}"), f"--{option}"
+        else:
+            settings, origin = read_yaml(value), value
+        origins |= check_settings(settings, group, origin, part, parts_in_files=True)
+    return origins
+
+
+def _options(words: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """Names and values of the options on a command line."""
+    for word, following in zip_longest(words, words[1:], fillvalue=""):
+        name, equals, value = word.partition("=")
+        if name.startswith("--"):
+            yield name[2:], value if equals else following
+
+
+def _find_group(known: Mapping[str, Any], names: Sequence[str]) -> Mapping[str, Any] | None:
+    """The settings of the group that an option names; None for an option that is none."""
+    for name in names:
+        known = known.get(name) if isinstance(known, Mapping) else None
+    return known if isinstance(known, Mapping) else None
+
+
+def _name_origin(message: str, words: Sequence[str], origins: Mapping[str, object]) -> str:
+    """A message of the parser in our words: where the option is from, what is expected, what was found."""
+    message = re.sub(r"<class '(?:\w+[.])*(\w+)'>", r"\1", message).replace("typing.Literal", "one of ")
+    union = r"Does not validate .* Subtypes: \[(.*?)\] Errors: .* Given value: (.*)"
+    message = re.sub(union, r"Expected one of \1. Got value: \2", message).replace("NoneType", "null")
+    match = re.match(r'.*Parser key "([\w.]+)": (.*)', message)  # the innermost
+    if not match:
+        return message
+    name, what = match.groups()
+    given = name in (option for option, _ in _options(words)) or name not in origins
+    return f"--{name}: {what}" if given else f"{origins[name]}: {name}: {what}"
 
 
 def instantiate(parser: ArgumentParser, parsed: Namespace) -> dict[str, Any]:
@@ -65,13 +137,17 @@ def command_line() -> str:
 
 def guard(action: Callable[[], Any]) -> None:
     """Run a program's action and exit with the status that fits how it ended."""
+    _take_names_as_utf8()
     prog = sys.argv[0].rpartition("/")[2]
     try:
-        action()
+        with stoppable():
+            action()
     except UserError as error:
         _fail(2, f"{prog}: {error}")
     except BrokenPipeError:
         sys.exit(1)
+    except (FileExistsError, IsADirectoryError, NotADirectoryError) as error:
+        _fail(2, f"{prog}: {error.filename}: {error.strerror}; name another file or folder")
     except OSError as error:
         _fail(1, f"{prog}: {f'{error.filename}: ' if error.filename else ''}{error.strerror or error}")
     except KeyboardInterrupt:
@@ -81,6 +157,14 @@ def guard(action: Callable[[], Any]) -> None:
     sys.exit(0)
 
 
+def _take_names_as_utf8() -> None:
+    """Start the program anew where Python takes file names by a locale of another encoding: tables are UTF-8."""
+    if sys.getfilesystemencoding() != "utf-8" and os.environ.get("PYTHONUTF8") != "1":
+        os.environ["PYTHONUTF8"] = "1"
+        os.execv(sys.executable, sys.orig_argv)
+
+
 def _fail(status: int, message: str) -> None:
-    print(message, file=sys.stderr)
+    """End with one line, in which what a file or name may hold can't act on the terminal."""
+    print("".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in message), file=sys.stderr)
     sys.exit(status)

@@ -24,9 +24,9 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 
 from itersep.errors import UserError
-from itersep.files import write_aside, write_text
+from itersep.files import read_json, read_text, write_aside, write_text
 from itersep.models.iterative import IterativeSeparator
-from itersep.train.checkpoint import flatten, load_weights
+from itersep.train.checkpoint import load_weights
 from itersep.train.config import rebuild_experiment
 
 WEIGHTS, CARD, CONFIG = "model.safetensors", "README.md", "config.json"
@@ -64,11 +64,13 @@ class PretrainedModel(ModelHubMixin):
         Raises UserError naming the folder or file if it is missing, broken, or does not fit this version of the code.
         """
         folder = _find_folder(pretrained_model_name_or_path, **options)
-        config = _read_config(folder / CONFIG)
-        model = _build_model(config, folder / CONFIG)
+        again = "fetch or publish the model again"
+        config = read_json(folder / CONFIG, "name a folder that utils/publish.py wrote", again)
+        with torch.random.fork_rng():  # building draws weights
+            model = rebuild_experiment(config, folder / CONFIG).model
         load_weights(model, _read_weights(folder / WEIGHTS), folder / WEIGHTS)
         card = folder / CARD
-        return cls(model.eval(), config, card.read_text(encoding="utf-8") if card.exists() else "")
+        return cls(model.eval(), config, read_text(card, again) if card.exists() else "")
 
     def _save_pretrained(self, save_directory: Path) -> None:
         """Write all three files (the mixin has removed the old config.json, and keeps those that it finds)."""
@@ -101,31 +103,6 @@ def _find_folder(origin: str | Path, **options: Any) -> Path:
     except tuple(NOT_FETCHED) as error:
         reason = next(text for kind, text in NOT_FETCHED.items() if isinstance(error, kind))
         raise UserError(f"{origin}: there is no such folder, {reason}") from None
-
-
-def _read_config(path: Path) -> dict[str, Any]:
-    try:
-        config = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such file; name a folder that utils/publish.py wrote") from None
-    except ValueError:
-        raise UserError(f"{path}: is not JSON; fetch or publish the model again") from None
-    if not isinstance(config, dict) or not all(isinstance(part, dict) for part in config.values()):
-        raise UserError(f"{path}: is no configuration of this project; name another model")
-    return config
-
-
-def _build_model(config: dict[str, Any], origin: Path) -> IterativeSeparator:
-    """The network that a configuration describes, its weights yet to be loaded; leaves torch's random state alone.
-
-    A name that is no setting is refused before anything is looked up by it: the parser of training's yaml would read a
-    file, or import a class, that stands in place of a part.
-    """
-    with torch.random.fork_rng():
-        foreign = sorted(flatten(config).keys() - flatten(rebuild_experiment({}, origin).config).keys())
-        if foreign:
-            raise UserError(f"{origin}: its configuration does not fit this version ({foreign[0]} is no setting)")
-        return rebuild_experiment(config, origin).model
 
 
 def _read_weights(path: Path) -> dict[str, torch.Tensor]:

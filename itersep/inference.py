@@ -121,9 +121,10 @@ class Separator:
         mix = there(torch.tensor(window)[None] * gain)
         device = next(self.network.parameters()).device
         est, used = iterate_until(self.network, mix.to(device), iterations, until_change_db)
+        est = back(est[0].float().cpu())[:, : len(window)] / gain
         if not torch.isfinite(est).all():
             raise UserError("the model's estimates are not finite numbers; train it again, or name another")
-        return back(est[0].float().cpu())[:, : len(window)] / gain, used
+        return est, used
 
 
 def iterate_until(

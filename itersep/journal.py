@@ -21,8 +21,8 @@ class Journal:
         """Name -> value: what the table says, then what any part noted."""
         values = {}
         for path in (self.table, *self._files()):
-            lines = path.read_text(encoding="utf-8").splitlines(keepends=True) if path.exists() else []
-            pairs = [line.split() for line in lines if line.endswith("\n")]
+            lines = path.read_text(encoding="utf-8", errors="replace").split("\n")[:-1] if path.exists() else []
+            pairs = [line.rsplit(" ", 1) for line in lines]
             values |= {pair[0]: pair[1] for pair in pairs if len(pair) == 2}
         return values
 

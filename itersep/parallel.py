@@ -7,9 +7,12 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from multiprocessing import get_context
 from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
+from multiprocessing.resource_tracker import ensure_running
 from typing import TypeVar
 
 from itersep.errors import Terminated, UserError
+from itersep.signals import end_with_parent, held_signals, stoppable
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -18,32 +21,35 @@ Result = TypeVar("Result")
 def map_parallel(function: Callable[[Item], Result], items: Sequence[Item], nj: int) -> Iterator[Result]:
     """Yield ``function(item)`` for every item, in the order in which ``nj`` processes finish them.
 
-    The items are dealt out beforehand, and a process has a pipe of its own, so that none waits for one that is gone:
-    if the parent is killed, the processes end after the item they are at. A UserError or OSError in one ends all and
-    is raised here; ``nj`` 1 works in this process. ``function`` and items must be picklable.
+    The items are dealt out beforehand, and a process has a pipe of its own, so that none waits for one that is gone.
+    Ctrl-C and SIGTERM are the parent's to act on: it ends its processes at once, and they end if it is killed. A
+    UserError or OSError in one ends all and is raised here; ``nj`` 1 works in this process. ``function`` and items must
+    be picklable.
     """
     nj = min(nj, len(items))
     if nj <= 1:
         yield from map(function, items)
         return
     context = get_context("spawn")  # a forked child may hang in libraries whose threads it does not inherit
-    readers, processes = [], []
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # inherited: at Ctrl-C the parent alone acts
+    ensure_running()  # multiprocessing's own helper; starting it lets through the signals that are held below
+    processes: dict[Connection, BaseProcess] = {}
+    shares: dict[Connection, Sequence[Item]] = {}  # of the processes that have not got theirs yet
     try:
         for k in range(nj):
-            reader, writer = context.Pipe(duplex=False)
-            processes.append(context.Process(target=_work, args=(function, items[k::nj], writer), daemon=True))
-            processes[-1].start()
-            writer.close()
-            readers.append(reader)
+            ours, theirs = context.Pipe()
+            process = context.Process(target=_work, args=(theirs,), daemon=True)
+            with held_signals():
+                process.start()
+                processes[ours], shares[ours] = process, items[k::nj]
+            theirs.close()
+        yield from _collect(function, shares)
     finally:
-        signal.signal(signal.SIGINT, before)
-    try:
-        yield from _collect(readers)
-    finally:
-        for process in processes:
-            process.terminate()
-        for process in processes:
+        for connection, process in processes.items():
+            if connection in shares:  # it has begun nothing, and does not hear SIGTERM yet
+                process.kill()
+            else:
+                process.terminate()
+        for process in processes.values():
             process.join()
 
 
@@ -60,53 +66,47 @@ def take_part(items: Sequence[Item], part: str) -> Sequence[Item]:
     return items[int(match[1]) - 1 :: int(match[2])]
 
 
-def _collect(readers: list[Connection]) -> Iterator[Result]:
-    while readers:
-        for reader in wait(readers):
+def _collect(function: Callable[[Item], Result], shares: dict[Connection, Sequence[Item]]) -> Iterator[Result]:
+    """Hand out the shares as the processes come up, and yield their results until all have ended."""
+    connections = list(shares)
+    while connections:
+        for connection in wait(connections):
             try:
-                kind, value = reader.recv()
-            except EOFError:
+                kind, value = connection.recv()
+                if kind == "ready":
+                    connection.send((function, shares.pop(connection)))
+            except (EOFError, ConnectionError):
                 raise OSError("a worker process died; see above, or try a smaller --nj if memory ran out") from None
             if kind == "error":
                 raise value
             if kind == "end":
-                readers.remove(reader)
-            else:
+                connections.remove(connection)
+            if kind == "result":
                 yield value
 
 
-def _work(function: Callable[[Item], Result], items: Sequence[Item], results: Connection) -> None:
+def _work(connection: Connection) -> None:
     try:
-        signal.signal(signal.SIGTERM, _terminate)
-        signal.signal(signal.SIGALRM, _terminate)
-        sys.unraisablehook = _terminate_soon
-        last = _send_results(function, items, results)
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # from here on this process ends by itself
+        with stoppable():
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
+            end_with_parent(signal.SIGTERM)
+            last = _send_results(connection)
     except Terminated:
         sys.exit(143)
-    with suppress(BrokenPipeError):  # the parent is gone
-        results.send(last)
+    with suppress(ConnectionError):  # the parent is gone
+        connection.send(last)
 
 
-def _send_results(
-    function: Callable[[Item], Result], items: Sequence[Item], results: Connection
-) -> tuple[str, Exception | None]:
-    """Send a result for each item; returns what there is to say last."""
+def _send_results(connection: Connection) -> tuple[str, Exception | None]:
+    """Ask for a share, and send a result for each item; returns what there is to say last."""
     try:
+        connection.send(("ready", None))
+        try:
+            function, items = connection.recv()
+        except EOFError:  # the parent is gone
+            return "end", None
         for item in items:
-            results.send(("result", function(item)))
+            connection.send(("result", function(item)))
     except (UserError, OSError) as error:
         return "error", error
     return "end", None
-
-
-def _terminate(*_: object) -> None:
-    raise Terminated  # unwinds, so that files written aside are removed
-
-
-def _terminate_soon(ignored: "sys.UnraisableHookArgs") -> None:
-    """A signal that came while the compiler called back into Python was lost: exceptions do not pass through there."""
-    if isinstance(ignored.exc_value, Terminated):
-        signal.setitimer(signal.ITIMER_REAL, 0.1)
-    else:
-        sys.__unraisablehook__(ignored)

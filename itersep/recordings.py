@@ -4,7 +4,7 @@ import errno
 import json
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -15,7 +15,7 @@ import soundfile
 from itersep.data.audio import PCM_SCALE, to_pcm
 from itersep.data.datadir import read_table
 from itersep.errors import UserError
-from itersep.files import write_aside
+from itersep.files import parse_json, write_aside
 
 SUFFIXES = {".wav", ".flac", ".ogg", ".mp3"}  # looked for in folders; a file that is named may have any
 BLOCK_S = 1.0  # read at a time
@@ -90,7 +90,10 @@ def write_estimates(pieces: Iterator[np.ndarray], paths: Sequence[Path], sample_
     with tempfile.TemporaryFile(dir=paths[0].parent) as raw:
         for piece in pieces:
             peak, length = max(peak, float(np.abs(piece).max(initial=0.0))), length + piece.shape[1]
-            raw.write(np.ascontiguousarray(piece.T, dtype=np.float32))
+            try:
+                raw.write(np.ascontiguousarray(piece.T, dtype=np.float32))
+            except OSError as error:
+                raise OSError(error.errno, error.strerror, str(paths[0].parent)) from None
         gain = float(f"{PEAK / peak:.6g}") if peak > LARGEST else 1.0
         with ExitStack() as stack:
             asides = [stack.enter_context(write_aside(path)) for path in paths]
@@ -119,12 +122,11 @@ class Notes:
         self.lines[recording.name] = note
 
     def _read(self) -> Iterator[tuple[str, dict[str, object]]]:
-        for line in self.path.read_text(encoding="utf-8").splitlines() if self.path.exists() else []:
-            try:
-                note = json.loads(line)
-                yield note["name"], note
-            except (ValueError, TypeError, KeyError):
-                continue  # cut short: its recording is done again
+        text = self.path.read_text(encoding="utf-8", errors="replace") if self.path.exists() else ""
+        for line in text.split("\n"):
+            with suppress(UserError):  # cut short or damaged: its recording is done again
+                note = parse_json(line, self.path, "")
+                yield str(note.get("name")), note
 
 
 def _expand(given: Path, out_dir: Path) -> Iterator[tuple[str, Path]]:

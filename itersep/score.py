@@ -15,7 +15,7 @@ from tqdm import tqdm
 from itersep.data.audio import read_audio
 from itersep.data.datadir import read_table
 from itersep.errors import UserError
-from itersep.files import write_aside
+from itersep.files import read_lines, write_aside
 from itersep.metrics import assign, change_db, sdr_db, si_sdr_db
 from itersep.parallel import map_parallel
 from itersep.separate import files_sha256, read_mixtures, read_separation
@@ -115,18 +115,15 @@ def _score_in_one_thread(job: Job) -> list[Score]:
     return score_mixture(job)
 
 
-def up_to_date(jobs: Sequence[Job], separated_dir: str | Path) -> bool:
-    """Whether a folder's scores are there, and newer than the tables and the audio that they are made from."""
-    separated_dir = Path(separated_dir)
-    made = [separated_dir / "scores.csv", separated_dir / "summary.json"]
-    if not all(path.exists() for path in made):
-        return False
-    sources = {separated_dir / "separation.json", *separated_dir.glob("iter*/spk*.scp")}
-    sources.update(Path(file) for job in jobs for file in job.files())
-    try:
-        return max(path.stat().st_mtime_ns for path in sources) <= min(path.stat().st_mtime_ns for path in made)
-    except FileNotFoundError:
-        return False
+def scored_files_sha256(jobs: Sequence[Job], separated_dir: str | Path) -> str:
+    """A digest of the tables and the audio that scores are made from, which tells whether they are still those.
+
+    It is another if a file was made anew, and asks no clock which file is newer. Raises UserError that names a missing
+    file.
+    """
+    tables = [Path(separated_dir) / "separation.json", *Path(separated_dir).glob("iter*/spk*.scp")]
+    names = [*map(str, tables), *(file for job in jobs for file in job.files())]
+    return files_sha256({name: name for name in names})
 
 
 def write_scores(path: str | Path, scores: Iterable[Score]) -> None:
@@ -140,17 +137,19 @@ def write_scores(path: str | Path, scores: Iterable[Score]) -> None:
 
 def read_scores(path: str | Path) -> list[Score]:
     """Read scores.csv. Raises UserError that names the file and line of a bad one."""
-    types = [field.type for field in fields(Score)]
+    names, types = zip(*((field.name, field.type) for field in fields(Score)), strict=True)
     scores = []
-    try:
-        with open(path, newline="", encoding="utf-8") as file:
-            for number, row in enumerate(csv.reader(file), start=1):
-                if number > 1:
-                    scores.append(Score(*(kind(cell or "nan") for kind, cell in zip(types, row, strict=True))))
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such file; run scoring first") from None
-    except (ValueError, csv.Error):
-        raise UserError(f"{path}:{number}: is not a line of scores; run scoring again") from None
+    for number, line in enumerate(read_lines(path, "run scoring first"), start=1):
+        try:
+            (row,) = csv.reader([line], strict=True)
+            if number == 1 and row != list(names):
+                raise ValueError
+            if number > 1:
+                scores.append(Score(*(kind(cell or "nan") for kind, cell in zip(types, row, strict=True))))
+        except (ValueError, csv.Error):
+            raise UserError(f"{path}:{number}: is not a line of scores; run scoring again") from None
+    if not scores:
+        raise UserError(f"{path}: holds no scores; run scoring again")
     return scores
 
 

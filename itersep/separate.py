@@ -11,10 +11,10 @@ The tables are written last: where they are, the folder is whole.
 import hashlib
 import json
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, nullcontext
-from dataclasses import asdict, dataclass
+from contextlib import contextmanager, nullcontext, suppress
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,7 @@ from tqdm import tqdm
 from itersep.data.audio import PCM_SCALE, read_audio, write_audio
 from itersep.data.datadir import read_table, write_table
 from itersep.errors import UserError
-from itersep.files import locked, write_text
+from itersep.files import claimed, locked, read_json, write_text
 from itersep.journal import Journal
 from itersep.parallel import take_part
 
@@ -60,7 +60,8 @@ def separate_set(
     ``part`` "I/N" does one share of them beside other processes, and leaves the tables to a call without.
 
     What an interrupted run left is gone on with, if it was made by the same model, mixtures and options; otherwise it
-    is removed and made again. Raises UserError for audio that cannot be used, or a folder that is not ours.
+    is removed and made again. Raises UserError for audio that cannot be used, for a folder that is not ours, and while
+    another process separates into it; but parts may be done side by side.
 
     Each mixture has one thread: on idle cores that is as fast as all threads on one mixture, on busy ones far faster,
     and the samples do not depend on the number of cores.
@@ -68,6 +69,22 @@ def separate_set(
     out_dir = Path(out_dir)
     check_names(mixtures)
     mine = take_part(list(mixtures), part)
+    if (out_dir / "wav.scp").exists():
+        raise UserError(f"{out_dir}: is a data directory; choose another --out")
+    with claimed(out_dir, shared=bool(part)):
+        return _separate_missing(model, mixtures, mine, out_dir, made_by, command, nj, part)
+
+
+def _separate_missing(
+    model: nn.Module,
+    mixtures: Mapping[str, str],
+    mine: Sequence[str],
+    out_dir: Path,
+    made_by: Separation,
+    command: str,
+    nj: int,
+    part: str,
+) -> int:
     with locked(out_dir / ".lock") if part else nullcontext():  # of several parts, the first starts the folder
         if read_separation(out_dir) != made_by:
             start_folder(out_dir, made_by, command)
@@ -77,6 +94,8 @@ def separate_set(
 
     def work(utt: str) -> float:
         mix = read_audio(mixtures[utt], made_by.sample_rate)
+        if not mix.size:
+            raise UserError(f"{mixtures[utt]}: holds no samples; remove it from the data")
         est = separate(model, mix, made_by.iterations, made_by.device)
         return _write_estimates(utt, est, files[utt], made_by.sample_rate)
 
@@ -105,11 +124,13 @@ def separate(model: nn.Module, mix: np.ndarray, iterations: int, device: str = "
 def read_separation(out_dir: str | Path) -> Separation | None:
     """What made a folder, or None where separation.json is missing or of another kind."""
     try:
-        record = json.loads((Path(out_dir) / "separation.json").read_text(encoding="utf-8"))
+        record = read_json(Path(out_dir) / "separation.json", "run separation first", "run separation again")
         record.pop("command", None)
-        return Separation(**record)
-    except (FileNotFoundError, ValueError, TypeError, AttributeError):
+        made_by = Separation(**record)
+    except (UserError, TypeError):
         return None
+    typed = all(type(getattr(made_by, field.name)) is field.type for field in fields(Separation))
+    return made_by if typed and min(made_by.sources, made_by.iterations, made_by.sample_rate) > 0 else None
 
 
 def start_folder(out_dir: Path, made_by: Separation, command: str) -> None:
@@ -128,8 +149,12 @@ def start_folder(out_dir: Path, made_by: Separation, command: str) -> None:
 
 
 def read_gains(out_dir: str | Path) -> dict[str, float]:
-    """utt2gain of a folder of estimates; before it is written, what is noted so far."""
-    return {utt: float(gain) for utt, gain in Journal(Path(out_dir) / "utt2gain").read().items()}
+    """utt2gain of a folder of estimates; before it is written, what is noted so far. What is no factor is left out."""
+    gains = {}
+    for utt, text in Journal(Path(out_dir) / "utt2gain").read().items():
+        with suppress(ValueError):
+            gains[utt] = float(text)
+    return {utt: gain for utt, gain in gains.items() if 0.0 < gain <= 1.0}
 
 
 def model_sha256(model: nn.Module, config: Mapping[str, Any]) -> str:
@@ -150,7 +175,7 @@ def files_sha256(files: Mapping[str, str]) -> str:
         try:
             state = Path(files[name]).stat()
         except FileNotFoundError:
-            raise UserError(f"{files[name]}: no such file, though listed as '{name}'; run simulation again") from None
+            raise UserError(f"{files[name]}: no such file, though it is listed; run the stage that makes it") from None
         digest.update(f"{name} {files[name]} {state.st_size} {state.st_mtime_ns}\n".encode())
     return digest.hexdigest()
 

@@ -22,6 +22,7 @@ from itersep.losses.pit import best_permutation
 
 VOICE_WEIGHT = 2.0  # of the voices' cosines; that of the overlap's is at most 1
 QUIET = 0.01  # an overlap or window of this power, relative to the recording so far, has half of its weight (-20 dB)
+SHORTEST_S = 0.5  # window
 FRAME_S = 0.032  # of the voices' spectra
 BANDS = 40  # mel bands up to
 HIGHEST_HZ = 8000.0
@@ -43,6 +44,8 @@ class WindowSpec:
     overlap_s: float = 4.0
 
     def __post_init__(self) -> None:
+        if self.length_s < SHORTEST_S:
+            raise ValueError(f"windows of {self.length_s:g} s are too short; take at least {SHORTEST_S:g} s")
         if not 0 < self.overlap_s <= self.length_s / 2:
             raise ValueError(
                 f"windows of {self.length_s:g} s cannot overlap by {self.overlap_s:g} s: it must be above 0 and at "

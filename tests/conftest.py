@@ -1,6 +1,7 @@
 """Fixtures for all tests: seeded generators and small signals, never files of this machine."""
 
 import pickle
+import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,6 +17,7 @@ from itersep.train.config import Experiment, build_experiment, config_parser
 
 ROOT = Path(__file__).resolve().parent.parent
 SHARED = ROOT.parent / "shared"
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job and all that it starts ignore Ctrl-C
 
 
 @pytest.fixture(autouse=True)

@@ -1,9 +1,10 @@
-"""Training runs: started as processes that share one import of torch, so that each is there at once; and compared."""
+"""Programs as processes that share one import of torch, so that each is there at once; stopped, and compared."""
 
 import json
 import multiprocessing
 import os
 import runpy
+import signal
 import socket
 import sys
 from collections.abc import Sequence
@@ -13,29 +14,40 @@ from typing import Any
 
 import torch
 
+from itersep.signals import end_with_parent
+
 TRAIN = Path(__file__).resolve().parent.parent / "utils/train.py"
 TIMES = ("seconds", "data_wait_s", "mixtures_per_s", "peak_memory_mib")
 SERVER = multiprocessing.get_context("forkserver")
 SERVER.set_forkserver_preload(["tests.warm"])
 
 
-def start(program: str | Path, *options: object, output: Path, **environment: object) -> ForkServerProcess:
-    """Start a program in a process and session of its own, its output and errors in a file."""
+def start(
+    program: str | Path, *options: object, output: Path, folder: Path | None = None, **environment: object
+) -> ForkServerProcess:
+    """Start a program in a process and session of its own, its output and errors in a file; ``folder`` is its own."""
     variables = {name: str(value) for name, value in environment.items()}
-    process = SERVER.Process(target=_run, args=(str(program), [str(option) for option in options], output, variables))
+    command = [str(part) for part in (program, *options)]
+    process = SERVER.Process(target=_run, args=(command, output, folder or Path.cwd(), variables))
     process.start()
     return process
 
 
-def _run(program: str, options: list[str], output: Path, environment: dict[str, str]) -> None:
+def _run(command: list[str], output: Path, folder: Path, environment: dict[str, str]) -> None:
     os.setsid()
+    end_with_parent(signal.SIGKILL)
     multiprocessing.set_start_method("fork", force=True)  # as in a program from the command line; else the server's own
     with open(output, "w") as file:
         os.dup2(file.fileno(), 1)
         os.dup2(file.fileno(), 2)
+    os.chdir(folder)
     os.environ.update(environment)
-    sys.argv = [program, *options]
-    runpy.run_path(program, run_name="__main__")
+    sys.argv = command
+    try:
+        runpy.run_path(command[0], run_name="__main__")
+    finally:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.SIG_IGN)  # the program has ended
 
 
 def start_pair(*options: object, output: Path) -> list[ForkServerProcess]:

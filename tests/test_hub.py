@@ -93,10 +93,10 @@ def edit_weights(change: Callable[[bytes], bytes]) -> Callable[[Path], object]:
     [
         (lambda folder: (folder / "config.json").unlink(), "config.json: no such file"),
         (lambda folder: (folder / "config.json").write_text('{"model": '), "config.json: is not JSON"),
-        (lambda folder: (folder / "config.json").write_text("[1]"), "config.json: is no configuration"),
+        (lambda folder: (folder / "config.json").write_text("[1]"), "config.json: is not JSON of names"),
         (lambda folder: (folder / "config.json").write_text("{}"), "safetensors: its weights are not of the model"),
         (edit_config(model={"nonsense": 1}), "config.json: its configuration does not fit"),
-        (edit_config(model=None), "config.json: is no configuration"),
+        (edit_config(model=None), "config.json: its configuration does not fit.*'model' is null"),
         (edit_config(more={"is": 1}), "config.json: its configuration does not fit"),
         (lambda folder: (folder / "model.safetensors").unlink(), "model.safetensors: no such file"),
         (edit_weights(lambda data: b""), "model.safetensors: is no whole"),
@@ -123,7 +123,7 @@ def test_a_configuration_names_no_class_and_no_file(
     file = str(tmp_path / "part.yaml")
     for part in (run, file, *(built.config["model"] | {"filterbank": nested} for nested in (run, file))):
         edit_config(model=part)(folder)
-        with pytest.raises(UserError, match="config.json: (is no configuration|its configuration does not fit)"):
+        with pytest.raises(UserError, match="config.json: its configuration does not fit"):
             load_pretrained(folder)
     assert not made.exists()
 

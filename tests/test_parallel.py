@@ -2,6 +2,9 @@
 
 import errno
 import os
+import signal
+import subprocess
+import sys
 import time
 from functools import partial
 from pathlib import Path
@@ -10,6 +13,28 @@ import pytest
 
 from itersep.errors import UserError
 from itersep.parallel import map_parallel, take_part
+
+from .processes import STOPPED, await_end
+
+ROOT = Path(__file__).resolve().parent.parent
+PROGRAM = """
+import time
+from pathlib import Path
+from itersep.cli import guard
+from itersep.parallel import map_parallel
+
+def work(name):
+    Path(name).touch()
+    time.sleep(100)
+
+if __name__ == "__main__":
+    Path("main").touch()
+    guard(lambda: list(map_parallel(work, ["one", "other"], 2)))
+elif {slow}:
+    Path("one").touch()
+    Path("other").touch()
+    time.sleep(100)
+"""
 
 
 def square(number: int) -> int:
@@ -69,3 +94,26 @@ def test_all_workers_may_fail_at_once_in_silence(capfd: pytest.CaptureFixture[st
 def test_a_worker_that_dies_is_reported(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="worker process died"):
         list(map_parallel(partial(die_at, bad=3), range(8), 2))
+
+
+@pytest.mark.parametrize("slow", [False, True], ids=["at work", "coming up"])
+@pytest.mark.parametrize("group", [False, True], ids=["parent", "group"])
+@pytest.mark.parametrize("number", STOPPED)
+def test_no_process_outlives_its_parent(number: int, group: bool, slow: bool, tmp_path: Path) -> None:
+    """The parent alone is stopped, or all, as by a terminal; processes are at work, or still importing."""
+    (tmp_path / "program.py").write_text(PROGRAM.format(slow=slow))
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "program.py"]
+    with subprocess.Popen(
+        command, cwd=tmp_path, env=environment, stderr=subprocess.PIPE, text=True, start_new_session=True
+    ) as process:
+        while not all((tmp_path / name).exists() for name in ("one", "other")):
+            assert process.poll() is None
+            time.sleep(0.01)
+        (os.killpg if group else os.kill)(process.pid, number)
+        assert process.wait(60) == STOPPED[number]
+        if slow and number == signal.SIGKILL and not group:
+            os.killpg(process.pid, number)  # until it has come up, a process does not know of its parent
+        await_end(process.pid)
+        said = process.stderr.read()
+    assert said == "" if number == signal.SIGKILL else said.count("\n") == 1 and "the same command goes on" in said

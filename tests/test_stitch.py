@@ -112,6 +112,8 @@ def test_silence_is_joined_to_silence(spoken: tuple[int, int]) -> None:
 def test_windows_that_cannot_be_are_refused(length_s: float, overlap_s: float) -> None:
     with pytest.raises(ValueError, match="cannot overlap"):
         WindowSpec(length_s, overlap_s)
+    with pytest.raises(ValueError, match="1e-09 s are too short"):
+        WindowSpec(1e-9, 5e-10)
 
 
 def test_real_speakers_keep_their_places_through_pauses(shared: Path) -> None:

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """Make of exp/<name> a folder that others can use, and upload it where asked: weights, configuration, model card."""
 
+from dataclasses import replace
 from pathlib import Path
 
 from jsonargparse import ArgumentParser
@@ -19,6 +20,7 @@ def main() -> None:
     options = parse(make_parser())
     record = read_experiment(options.experiment)
     model, config = load_model(record.folder)
+    record = replace(record, config=config)  # config.yaml, but whole and of this very model
     sets = [] if options.without_scores else scored_sets(record, model_sha256(model, config["model"]))
     out = Path(options.out or record.folder / "published")
     where = options.repo_id or "path/to/this/folder"

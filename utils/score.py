@@ -2,16 +2,19 @@
 """Stage 4: estimates of exp/<name>/<set> and references of data/<set> -> scores.csv and summary.json there."""
 
 import json
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from jsonargparse.typing import PositiveInt
 
 from itersep.cli import command_line, run_program
+from itersep.errors import UserError
 from itersep.files import write_text
 from itersep.report.bins import summarize_bins
 from itersep.report.stopping import summarize_stopping
 from itersep.report.summary import describe, name_files, read_summary, summarize
-from itersep.score import find_jobs, score_all, up_to_date, write_scores
+from itersep.score import find_jobs, score_all, scored_files_sha256, write_scores
 from itersep.separate import read_separation
 from itersep.simulate.manifest import read_mixtures
 
@@ -26,20 +29,30 @@ def main(data: str, separated: str, nj: PositiveInt = 1) -> None:
     """
     folder = Path(separated)
     jobs = find_jobs(data, folder)
-    if up_to_date(jobs, folder):
-        summary, note = read_summary(folder / "summary.json"), " (done before)"
-    else:
+    origin = {"data": data, "files_sha256": scored_files_sha256(jobs, folder)}
+    summary, note = find_summary(folder, origin["files_sha256"]), " (done before)"
+    if not summary:
+        manifest = Path(data) / "mixtures.jsonl"
+        drawn = read_mixtures(manifest) if manifest.exists() else []
         scores = score_all(jobs, nj)
         write_scores(folder / "scores.csv", scores)
-        origin = {"data": data, "model_sha256": read_separation(folder).model_sha256}
+        origin["model_sha256"] = read_separation(folder).model_sha256
         summary, note = origin | summarize(scores) | {"command": command_line()}, ""
         summary["stopping"] = summarize_stopping(scores)
-        manifest = Path(data) / "mixtures.jsonl"
-        if manifest.exists():
-            summary["bins"] = summarize_bins(scores, read_mixtures(manifest))
+        if drawn:
+            summary["bins"] = summarize_bins(scores, drawn)
         summary["listen"] = name_files(summary["listen"], jobs)
         write_text(folder / "summary.json", json.dumps(summary, indent=2, allow_nan=False) + "\n")
     print(f"{folder / 'summary.json'}: {summary['mixtures']} mixtures{note}\n{describe(summary)}")
+
+
+def find_summary(folder: Path, files_sha256: str) -> dict[str, Any] | None:
+    """The summary in a folder if it is whole, and of these files."""
+    with suppress(UserError):
+        summary = read_summary(folder / "summary.json")
+        if summary.get("files_sha256") == files_sha256 and (folder / "scores.csv").exists():
+            return summary
+    return None
 
 
 if __name__ == "__main__":

@@ -59,7 +59,7 @@ def main(
     if render:
         check_engine(spec.engine)
     clips = (load_clips(speech, spec.sample_rate), load_clips(noise, spec.sample_rate) if noise else None)
-    name, selection = Path(out).resolve().name, None
+    name, selection = "_".join(Path(out).resolve().name.split()), None  # an id has no blanks
     if tac:
         selection = import_list(tac, spec, name, *clips, microphone=microphone, allow_missing=allow_missing)
         mixtures = selection.mixtures[:count]

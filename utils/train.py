@@ -6,6 +6,7 @@ import logging
 import platform
 import subprocess
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,8 @@ import yaml
 
 import itersep
 from itersep.cli import command_line, guard, parse
-from itersep.files import write_text
+from itersep.errors import UserError
+from itersep.files import claimed, write_text
 from itersep.train.config import build_experiment, config_parser
 from itersep.train.distributed import World, join_world
 from itersep.train.trainer import Trainer
@@ -36,14 +38,18 @@ def main() -> None:
         trainer = Trainer(build_experiment(parser, parsed), out, world)
         if trainer.finished:
             if world.leads:
+                check_best(trainer)
                 print(f"{out}: trained already, {trainer.progress.epoch} epochs")
             return
-        if world.leads:
-            write_text(out / "config.yaml", yaml.safe_dump(trainer.experiment.config, sort_keys=False))
-            write_text(out / "run.json", json.dumps(describe_run(trainer), indent=2) + "\n")
-        log_start(trainer)
-        trainer.fit()
-        log_end(trainer)
+        with claimed(out) if world.leads else nullcontext():
+            if world.leads:
+                write_text(out / "config.yaml", yaml.safe_dump(trainer.experiment.config, sort_keys=False))
+                write_text(out / "run.json", json.dumps(describe_run(trainer), indent=2) + "\n")
+            log_start(trainer)
+            trainer.fit()
+            if world.leads:
+                check_best(trainer)
+            log_end(trainer)
 
 
 def start_log(path: Path, world: World) -> None:
@@ -60,6 +66,15 @@ def log_start(trainer: Trainer) -> None:
     log.info("%s parameters, %s on %s, %d processes", parameters, precision, device, trainer.world.size)
     if trainer.origin:
         log.info("going on after epoch %d, batch %d", trainer.progress.epoch, trainer.progress.batch)
+
+
+def check_best(trainer: Trainer) -> None:
+    """Raise UserError where there is no best.pt, since no epoch had a validation loss that is a number."""
+    if not trainer.best.epochs:
+        raise UserError(
+            f"{trainer.out}: no epoch had a finite validation loss; lower optimizer.lr or look at the data, and train "
+            "into another folder"
+        )
 
 
 def log_end(trainer: Trainer) -> None:

@@ -4,6 +4,7 @@
 import sys
 
 from jsonargparse import ArgumentParser
+from jsonargparse.typing import PositiveInt
 
 from itersep.cli import guard, parse
 from itersep.data.validate import validate_data_dir
@@ -18,7 +19,7 @@ def main() -> None:
         "equal length, summing up to the mixture). The first fault of each kind is named with file and line.",
     )
     parser.add_argument("data_dirs", nargs="+", help="data directories")
-    parser.add_argument("--sample_rate", type=int | None, help="rate of all audio (default: the first file's)")
+    parser.add_argument("--sample_rate", type=PositiveInt | None, help="rate of all audio (default: the first file's)")
     options = parse(parser)
     bad = 0
     for data_dir in options.data_dirs:

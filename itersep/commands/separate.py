@@ -1,6 +1,5 @@
 """itersep-separate: the speakers of any recording, each in a file of its own."""
 
-import signal
 from pathlib import Path
 from typing import Literal
 
@@ -9,7 +8,7 @@ from jsonargparse.typing import PositiveFloat, PositiveInt
 from tqdm import tqdm
 
 from itersep.cli import command_line, guard, make_parser, parse
-from itersep.errors import Terminated, UserError
+from itersep.errors import UserError
 from itersep.inference import Separator, load
 from itersep.recordings import Notes, Recording, find_recordings, read_blocks, write_estimates
 from itersep.separate import model_sha256
@@ -18,7 +17,6 @@ from itersep.stitch import WindowSpec
 
 def main() -> None:
     """Parse the command line, separate, and exit: 0 done, 1 a failure of the machine, 2 a mistake of the user."""
-    signal.signal(signal.SIGTERM, _terminate)
     guard(lambda: separate_recordings(_parse()))
 
 
@@ -104,10 +102,6 @@ def _parse() -> Namespace:
     parser.add_argument("--overlap", type=PositiveFloat, default=WindowSpec.overlap_s, help="seconds of two windows")
     parser.add_argument("--device", type=Literal["auto", "cpu", "cuda"], default="auto", help="where the model runs")
     return parse(parser)
-
-
-def _terminate(*_: object) -> None:
-    raise Terminated  # unwinds, so that files written aside are removed
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """Reading and writing audio files. Signals are float32 in [-1, 1), shape (T,)."""
 
 import io
+import os
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +9,7 @@ import soundfile
 
 from itersep.errors import UserError
 from itersep.files import write_aside
+from itersep.signals import held_signals
 
 PCM_SCALE = 32768  # a 16-bit sample n stands for n / 32768
 WAV_HEADER = 44  # bytes before the samples of a 16-bit mono file
@@ -46,10 +48,17 @@ def write_audio(path: str | Path, samples: np.ndarray, sample_rate: int, durable
     """
     if samples.dtype != np.int16:
         samples = to_pcm(samples)
-    encoded = io.BytesIO()  # a file that libsndfile closes itself is synchronised to the disk, wanted or not
-    soundfile.write(encoded, samples, sample_rate, subtype="PCM_16", format=Path(path).suffix[1:].upper())
-    with write_aside(path, durable) as aside:
-        aside.write_bytes(encoded.getbuffer())
+    encoded = encode_audio(samples, sample_rate, Path(path).suffix[1:])
+    with write_aside(path, durable) as aside:  # what libsndfile writes to disk itself, it synchronises, wanted or not
+        aside.write_bytes(encoded)
+
+
+def encode_audio(samples: np.ndarray, sample_rate: int, kind: str) -> memoryview:
+    """The bytes of a file of 16-bit audio (T,), int16 as `to_pcm` makes it, in a format such as wav or flac."""
+    encoded = io.BytesIO()
+    with held_signals():  # libsndfile calls back to write, and what is raised in there is lost
+        soundfile.write(encoded, samples, sample_rate, subtype="PCM_16", format=kind.upper())
+    return encoded.getbuffer()
 
 
 def wav_size(length: int) -> int:
@@ -73,6 +82,6 @@ def _check_format(path: str | Path, rate: int, channels: int, sample_rate: int) 
 
 
 def _reason(path: str | Path, error: Exception) -> str:
-    if not Path(path).exists():
+    if not os.path.exists(path):
         return "no such file"
     return str(error).split(": ")[-1].strip().rstrip(".") or type(error).__name__

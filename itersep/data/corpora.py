@@ -46,8 +46,8 @@ def fetch_corpora(names: Sequence[str], downloads: str | Path, openslr: str = OP
             raise UserError(f"'{name}' is none of the corpora that can be downloaded: {', '.join(SOURCES)}")
     for name in names:
         source, folder = SOURCES[name], Path(downloads) / name
+        archive = Path(downloads) / Path(source.url).name
         if not folder.exists():
-            archive = Path(downloads) / Path(source.url).name
             download(source.url.replace(OPENSLR, openslr.rstrip("/")), archive, source.checksum)
             unpack(archive, folder)
-            archive.unlink()
+        archive.unlink(missing_ok=True)  # also where a kill came before it

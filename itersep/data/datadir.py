@@ -13,8 +13,11 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from itersep.errors import UserError
-from itersep.files import write_text
+from itersep.files import read_lines, write_text
 
+BLANKS = re.compile(r"[ \t]+")
+LONGEST_S = 1e7  # four months: more is no recording's duration
+DURATION_TOLERANCE_S = 0.01  # other tools round utt2dur to hundredths
 ARCHIVED = re.compile(r"[.]ark(:\d+)?(\[[\d:,]*\])?$")  # Kaldi's x.ark:offset, with a range of it
 
 
@@ -25,17 +28,11 @@ def read_table(path: str | Path) -> dict[str, str]:
     in place of a file: a command (nothing in a data directory is ever run), or a place in an archive.
     """
     path = Path(path)
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such file; run the stage that makes it") from None
-    except UnicodeDecodeError:
-        raise UserError(f"{path}: is not UTF-8 text") from None
     table: dict[str, str] = {}
-    for number, line in enumerate(lines, start=1):
-        key, value = [*line.strip().split(maxsplit=1), "", ""][:2]
-        if not value:
-            raise UserError(f"{path}:{number}: expected 'key value', found '{line}'")
+    for number, line in enumerate(read_lines(path, "run the stage that makes it"), start=1):
+        key, value = _parse_line(line)
+        if not value or "\0" in line:
+            raise UserError(f"{path}:{number}: expected 'key value', found '{line[:100]}'")
         if value.endswith("|") or value.startswith("|"):
             raise UserError(f"{path}:{number}: commands are not run; write the audio to a file and name it here")
         if path.suffix == ".scp" and ARCHIVED.search(value):
@@ -47,19 +44,36 @@ def read_table(path: str | Path) -> dict[str, str]:
 
 
 def write_table(path: str | Path, table: Mapping[str, object]) -> None:
-    """Write ``key value`` lines sorted by key (by code point, as LC_ALL=C sorts), aside and renamed."""
-    write_text(path, "".join(f"{key} {table[key]}\n" for key in sorted(table)))
+    """Write ``key value`` lines sorted by key (by code point, as LC_ALL=C sorts), aside and renamed.
+
+    Raises UserError for a key or value that would not read back: one with line breaks, or a key with blanks.
+    """
+    lines = {key: f"{key} {table[key]}" for key in sorted(table)}
+    for key, line in lines.items():
+        if _parse_line(line) != (key, str(table[key])) or "\n" in line:
+            raise UserError(f"{path}: cannot hold {key!r} with {str(table[key])!r}; rename what has such blanks in it")
+    write_text(path, "".join(f"{line}\n" for line in lines.values()))
 
 
 def read_durations(data_dir: str | Path) -> dict[str, float]:
-    """utt2dur of a data directory: utterance -> seconds. Raises UserError naming the utterance of a bad line."""
+    """utt2dur of a data directory: utterance -> seconds. Raises UserError that names the line of a bad one."""
     durations = {}
-    for utt, text in read_table(Path(data_dir) / "utt2dur").items():
+    for number, (utt, text) in enumerate(read_table(Path(data_dir) / "utt2dur").items(), start=1):
         try:
             durations[utt] = float(text)
         except ValueError:
-            raise UserError(f"{data_dir}/utt2dur: '{utt}' has the duration '{text}', which is no number") from None
+            durations[utt] = 0.0
+        if not 0.0 < durations[utt] < LONGEST_S:
+            raise UserError(
+                f"{data_dir}/utt2dur:{number}: '{utt}' has the duration '{text[:40]}', which is no number of seconds"
+            )
     return durations
+
+
+def _parse_line(line: str) -> tuple[str, str]:
+    """Key and value, the latter empty where there is none; blanks are spaces and tabs alone, as in Kaldi."""
+    key, *value = BLANKS.split(line.strip(" \t\r"), maxsplit=1)
+    return key, "".join(value)
 
 
 def write_data_dir(

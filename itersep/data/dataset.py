@@ -48,8 +48,8 @@ class DataSpec:
     def __post_init__(self) -> None:
         if self.epoch_size < 1:
             raise ValueError(f"data.epoch_size must be at least 1, not {self.epoch_size}")
-        if self.segment_s <= 0:
-            raise ValueError(f"data.segment_s must be above 0, not {self.segment_s}")
+        if round(self.segment_s * self.simulation.sample_rate) < 1:
+            raise ValueError(f"data.segment_s must be a sample at least, not {self.segment_s}")
 
 
 def training_set(spec: DataSpec, seed: int) -> "MixtureSet":
@@ -118,6 +118,8 @@ class RenderedMixtures(MixtureSet):
             for utt in sorted(table.keys() ^ mixtures.keys())[:1]:
                 raise UserError(f"{data_dir}: '{utt}' stands in only one of wav.scp and {name}; make the folder again")
         self.lengths = {utt: audio_length(path, sample_rate) for utt, path in mixtures.items()}
+        for utt in sorted(utt for utt, length in self.lengths.items() if length == 0)[:1]:
+            raise UserError(f"{mixtures[utt]}: holds no samples; make {data_dir} again without '{utt}'")
         self.ids = sorted(self.lengths, key=lambda utt: (self.lengths[utt], utt))
 
     def __len__(self) -> int:
@@ -130,15 +132,18 @@ class RenderedMixtures(MixtureSet):
         if self.segment is not None:
             latest = max(length - self.segment, 0)
             start = int(np.random.default_rng([self.seed, epoch, index]).integers(latest + 1))
-            length = self.segment
+            length = min(self.segment, length)
         mix, *ref = (self._read(files[utt], start, length) for files in self.files.values())
         return mix, torch.stack(ref)
 
     def _read(self, path: str, start: int, length: int) -> Tensor:
         samples = read_audio(path, self.sample_rate, start, length)
-        if self.segment is None and len(samples) != length:
-            raise UserError(f"{path}: has {len(samples)} samples where its mixture has {length}; make the folder again")
-        return torch.nn.functional.pad(torch.from_numpy(samples), (0, length - len(samples)))
+        if len(samples) != length:
+            raise UserError(
+                f"{path}: has {start + len(samples)} samples where its mixture has {start + length}; make the folder "
+                "again"
+            )
+        return torch.nn.functional.pad(torch.from_numpy(samples), (0, (self.segment or length) - length))
 
 
 def training_batches(size: int, batch_size: int, seed: int, start: tuple[int, int] = (0, 0)) -> Iterator[list[Key]]:

@@ -1,5 +1,6 @@
 """Checking a data directory before hours are spent on it."""
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -7,12 +8,11 @@ import soundfile
 from tqdm import tqdm
 
 from itersep.data.audio import PCM_SCALE, read_audio
-from itersep.data.datadir import read_table
+from itersep.data.datadir import DURATION_TOLERANCE_S, read_table
 from itersep.errors import UserError
 
 REQUIRED = ("wav.scp", "utt2spk", "spk2utt")
 OPTIONAL = ("utt2dur", "utt2gain")
-DURATION_TOLERANCE_S = 0.01  # other tools round utt2dur to hundredths
 SUMS_CHECKED = 20  # mixtures whose sum is computed
 
 
@@ -107,7 +107,7 @@ class Validation:
         scps = {name: table for name, table in self._tables.items() if name.endswith(".scp")}
         files = [(name, utt, path) for name, table in scps.items() for utt, path in table.items()]
         for name, utt, path in tqdm(files, f"checking {self.data_dir}", unit="file", leave=False, disable=None):
-            if not Path(path).exists():
+            if not os.path.exists(path):
                 self._add("missing", name, utt, f"{path}: no such file")
                 continue
             try:

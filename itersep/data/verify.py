@@ -12,7 +12,7 @@ from typing import NamedTuple
 from tqdm import tqdm
 
 from itersep.errors import UserError
-from itersep.files import file_digest, write_text
+from itersep.files import file_digest, read_lines, write_text
 
 SUMS = "SHA256SUMS"
 
@@ -62,13 +62,8 @@ def digest_files(data_dir: str | Path, names: list[str], nj: int) -> dict[str, s
 
 def read_sums(path: Path) -> dict[str, str]:
     """Name -> digest, as sha256sum writes them. Raises UserError that names the file and the line."""
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such file; write it with --write where the set is known to be good") from None
-    except UnicodeDecodeError:
-        raise UserError(f"{path}: is not UTF-8 text") from None
     sums = {}
+    lines = read_lines(path, "write it with --write where the set is known to be good")
     for number, line in enumerate(lines, start=1):
         match = re.fullmatch(r"([0-9a-f]{64}) [ *](.+)", line)
         if not match:

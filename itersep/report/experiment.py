@@ -1,7 +1,5 @@
 """What the stages left of an experiment in its folder exp/<name>, read for the report."""
 
-import hashlib
-import json
 import shlex
 from collections import Counter
 from collections.abc import Sequence
@@ -9,11 +7,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from itersep.errors import UserError
+from itersep.files import file_digest, parse_json, read_json, read_lines, read_text
 from itersep.report.summary import read_summary
 from itersep.separate import read_separation
+from itersep.settings import parse_yaml
+
+AGAIN = "run the stage that writes it again"
 
 
 @dataclass(frozen=True)
@@ -87,15 +87,18 @@ def read_experiment(folder: str | Path) -> ExperimentRecord:
     folder = Path(folder)
     if not folder.is_dir():
         raise UserError(f"{folder}: no such experiment folder")
-    text = _read_bytes(folder / "config.yaml")
-    config = yaml.safe_load(text) or {}
+    file = folder / "config.yaml"
+    text = read_text(file, AGAIN) if file.exists() else ""
+    config = parse_yaml(text, file) if text else {}
+    if not all(isinstance(part, dict) for part in config.values()):
+        raise UserError(f"{file}: is no configuration of an experiment; {AGAIN}")
     trained_for = config.get("model", {}).get("iterations", 0)
     return ExperimentRecord(
         name=folder.resolve().name,
         folder=folder,
-        run=_parse_json(folder / "run.json", _read_bytes(folder / "run.json") or b"{}"),
+        run=read_json(folder / "run.json", AGAIN, AGAIN) if (folder / "run.json").exists() else {},
         config=config,
-        config_digest=hashlib.sha256(text).hexdigest()[:12] if text else "",
+        config_digest=file_digest(file)[:12] if text else "",
         history=_read_history(folder / "history.jsonl"),
         sets=[_read_set(path.parent, trained_for) for path in sorted(folder.glob("*/summary.json"))],
     )
@@ -135,20 +138,14 @@ def _read_set(folder: Path, trained_for: int) -> ScoredSet:
     made_by = read_separation(folder)
     if made_by is None or made_by.model_sha256 != summary["model_sha256"]:
         raise UserError(f"{folder}/summary.json: does not belong to the estimates beside it; run scoring again")
-    command = _parse_json(folder / "separation.json", _read_bytes(folder / "separation.json"))["command"]
+    command = read_json(folder / "separation.json", AGAIN, AGAIN).get("command", "")
     return ScoredSet(folder.name, folder, summary, command, trained_for)
 
 
 def _read_history(path: Path) -> list[dict[str, Any]]:
-    return [_parse_json(path, line) for line in _read_bytes(path).splitlines() if line.strip()]
-
-
-def _read_bytes(path: Path) -> bytes:
-    return path.read_bytes() if path.exists() else b""
-
-
-def _parse_json(path: Path, text: bytes) -> dict[str, Any]:
-    try:
-        return json.loads(text)
-    except ValueError:
-        raise UserError(f"{path}: is not JSON; run the stage that writes it again") from None
+    lines = read_lines(path, "") if path.exists() else []
+    history = [parse_json(line, f"{path}:{number}", AGAIN) for number, line in enumerate(lines, start=1)]
+    for number, record in enumerate(history, start=1):
+        if not record.keys() >= {"epoch", "valid_loss"}:
+            raise UserError(f"{path}:{number}: is no record of an epoch; {AGAIN}")
+    return history

@@ -1,14 +1,12 @@
 """What the page lets hear: chosen mixtures with their references and estimates, at levels to be compared by ear."""
 
-import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import soundfile
 
-from itersep.data.audio import read_audio, to_pcm
+from itersep.data.audio import encode_audio, read_audio, to_pcm
 from itersep.errors import UserError
 from itersep.report.experiment import ExperimentRecord, ScoredSet
 from itersep.report.rows import Tried
@@ -176,9 +174,7 @@ def _known(value: float | None) -> float | None:
 
 def _encode(samples: np.ndarray, sample_rate: int) -> bytes:
     """FLAC: browsers play it, without the delay and the artefacts that a lossy codec would add to those to be heard."""
-    encoded = io.BytesIO()
-    soundfile.write(encoded, to_pcm(samples.astype(np.float32)), sample_rate, subtype="PCM_16", format="FLAC")
-    return encoded.getvalue()
+    return bytes(encode_audio(to_pcm(samples.astype(np.float32)), sample_rate, "flac"))
 
 
 def _read_drawn(data: Path) -> dict[str, AnyMixture]:

@@ -1,6 +1,5 @@
 """Means of a set's scores, and what else is said of it: the content of summary.json."""
 
-import json
 import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -11,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from itersep.errors import UserError
+from itersep.files import read_json
 from itersep.metrics import mean_interval
 from itersep.score import Job, Score
 
@@ -72,12 +72,11 @@ def name_files(listen: dict[str, dict[str, Any]], jobs: Sequence[Job]) -> dict[s
 
 def read_summary(path: str | Path) -> dict[str, Any]:
     """Read summary.json. Raises UserError that names it if it is missing or broken."""
-    try:
-        return json.loads(Path(path).read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such file; run scoring first") from None
-    except ValueError:
-        raise UserError(f"{path}: is not JSON; run scoring again") from None
+    again = "run scoring again"
+    summary = read_json(path, "run scoring first", again)
+    if not (summary.get("model_sha256") and summary.get("iterations")):
+        raise UserError(f"{path}: is no summary of scores; {again}")
+    return summary
 
 
 def describe(summary: dict[str, Any]) -> str:

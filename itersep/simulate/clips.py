@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from itersep.data.audio import read_audio
-from itersep.data.datadir import read_durations, read_table
+from itersep.data.datadir import DURATION_TOLERANCE_S, read_durations, read_table
 from itersep.errors import UserError
 
 
@@ -36,10 +36,21 @@ class Clips:
         return sorted(self.paths)
 
     def read(self, utt: str, start: int, length: int) -> np.ndarray:
-        """Samples [start, start + length) of a clip as float32, fewer where it ends before. Raises UserError."""
+        """Samples [start, start + length) of a clip as float32, fewer where it ends before; ``length`` -1: to its end.
+
+        Raises UserError for a clip that cannot be read, or has fewer samples than utt2dur says: it was cut short.
+        """
         if utt not in self.paths:
             raise UserError(f"{self.data_dir}/wav.scp: has no '{utt}', which a mixture names; simulate the set again")
-        return read_audio(self.paths[utt], self.sample_rate, start=start, length=length)
+        samples = read_audio(self.paths[utt], self.sample_rate, start=start, length=length)
+        left = self.lengths[utt] - start
+        missing = (left if length < 0 else min(left, length)) - len(samples)
+        if missing > DURATION_TOLERANCE_S * self.sample_rate:
+            raise UserError(
+                f"{self.paths[utt]}: ends {missing} samples before its end by {self.data_dir}/utt2dur; mend it, or "
+                "prepare the data again"
+            )
+        return samples
 
 
 def load_clips(data_dir: str | Path, sample_rate: int) -> Clips:

@@ -8,7 +8,8 @@ import numpy as np
 from itersep.errors import UserError
 from itersep.simulate.clips import Clips
 from itersep.simulate.engine import Engine
-from itersep.simulate.manifest import Mixture, NoiseDraw, Point, SpeakerDraw, check_peak_limit, cut_length
+from itersep.simulate.manifest import LARGEST_DB, Mixture, NoiseDraw, Point, SpeakerDraw, check_peak_limit, cut_length
+from itersep.simulate.rir import LONGEST_T60_S
 
 Range = tuple[float, float]  # lowest and highest; draws are uniform between
 DECIMALS = 4  # of every drawn number: lines stay legible, and hold exactly what is rendered
@@ -58,14 +59,19 @@ class SimulationSpec:
         for name in ("sample_rate", "length_s", "sources"):
             if not getattr(self, name) > 0:
                 raise ValueError(f"{name} is {getattr(self, name)}; it must be above 0")
+        if cut_length(round(self.length_s * self.sample_rate), self.sources, 0.0) < 1:
+            raise ValueError(f"length_s is {self.length_s}; at {self.sample_rate} Hz, that is no sample a speaker")
         for name in (field.name for field in fields(self) if field.type == Range):
             low, high = getattr(self, name)
             if not (np.isfinite([low, high]).all() and low <= high):
                 raise ValueError(f"{name} is [{low}, {high}]; give the lowest value, then the highest")
         if not (self.overlap[0] >= 0.0 and self.overlap[1] <= 1.0):
             raise ValueError(f"overlap is {list(self.overlap)}; it lies between 0 and 1")
-        if self.t60_s[0] <= 0.0:
-            raise ValueError(f"t60_s is {list(self.t60_s)}; it must be above 0")
+        if not (self.t60_s[0] > 0.0 and self.t60_s[1] <= LONGEST_T60_S):
+            raise ValueError(f"t60_s is {list(self.t60_s)}; it lies above 0 and at {LONGEST_T60_S:g} s at most")
+        for name in ("speaker_snr_db", "noise_snr_db"):
+            if max(map(abs, getattr(self, name))) > LARGEST_DB:
+                raise ValueError(f"{name} is {list(getattr(self, name))}; {LARGEST_DB:g} dB is the most")
         check_peak_limit(self.peak_limit)
         if not 0.0 < self.wall_margin_m < min(self.room_x_m[0], self.room_y_m[0]) / 2.0:
             raise ValueError(f"wall_margin_m is {self.wall_margin_m}; it lies above 0 and below half the smallest room")

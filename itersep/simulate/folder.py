@@ -19,7 +19,7 @@ from tqdm import tqdm
 from itersep.data.audio import wav_size, write_audio
 from itersep.data.datadir import write_data_dir, write_table
 from itersep.errors import UserError
-from itersep.files import write_text
+from itersep.files import claimed, read_text, write_text
 from itersep.journal import Journal
 from itersep.parallel import map_parallel, take_part
 from itersep.simulate.clips import Clips
@@ -28,12 +28,17 @@ from itersep.simulate.render import render_mixture
 
 
 def write_manifest(out_dir: str | Path, mixtures: Sequence[AnyMixture]) -> None:
-    """Write mixtures.jsonl; if it is there, it must say the same. Raises UserError if it doesn't."""
+    """Write mixtures.jsonl; if it is there, it must say the same.
+
+    Raises UserError if it doesn't, or if the folder is a data directory of something else.
+    """
     path = Path(out_dir) / "mixtures.jsonl"
     text = manifest_text(mixtures)
+    if not path.exists() and (path.parent / "wav.scp").exists():
+        raise UserError(f"{out_dir}: is a data directory that was not simulated; choose another --out")
     if not path.exists():
         write_text(path, text)
-    elif path.read_text(encoding="utf-8") != text and read_mixtures(path) != list(mixtures):
+    elif read_text(path, "choose another --out") != text and read_mixtures(path) != list(mixtures):
         raise UserError(f"{path}: was drawn with other options or clips; remove {out_dir} to simulate it again")
 
 
@@ -48,9 +53,16 @@ def render_set(
     """Render the mixtures that are not there yet, by ``nj`` processes, then write the tables.
 
     ``part`` "I/N" renders one share of the mixtures beside other processes, and leaves the tables to a call without.
-    Returns the number of mixtures rendered now. Raises UserError if a clip can't be read.
+    Returns the number of mixtures rendered now. Raises UserError if a clip can't be read, or while another process
+    renders the set; but parts may be rendered side by side.
     """
-    out_dir = Path(out_dir)
+    with claimed(out_dir, shared=bool(part)):
+        return _render_missing(Path(out_dir), mixtures, speech, noise, nj, part)
+
+
+def _render_missing(
+    out_dir: Path, mixtures: Sequence[AnyMixture], speech: Clips, noise: Clips | None, nj: int, part: str
+) -> int:
     parts = ["mix", *(f"spk{c}" for c in range(1, len(mixtures[0].speakers) + 1)), *["noise1"] * (noise is not None)]
     mine = take_part(mixtures, part)
     if not part:

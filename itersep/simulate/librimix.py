@@ -19,7 +19,7 @@ from itersep.data.audio import audio_length
 from itersep.errors import UserError
 from itersep.simulate.clips import Clips
 from itersep.simulate.listed import Selection, clip_name, select
-from itersep.simulate.manifest import DryMixture, ScaledClip
+from itersep.simulate.manifest import LARGEST_GAIN, DryMixture, ScaledClip
 
 CORPUS_RATE = 16000  # of LibriSpeech and the noises, in hertz
 FILE_NAME = re.compile(r"[\w.-]+(/[\w.-]+)*", re.ASCII)
@@ -76,7 +76,7 @@ def read_list(
 ) -> list[ListedLine]:
     """The lines of a list. Raises UserError that names the file, the line and what is wrong with it."""
     try:
-        with open(path, newline="", encoding="utf-8") as file:
+        with open(path, newline="", encoding="utf-8-sig") as file:
             reader = csv.DictReader(file)
             columns = reader.fieldnames or []
             rows = [(f"{path}:{reader.line_num}", row) for row in reader]
@@ -113,8 +113,8 @@ def _read_row(place: str, row: Mapping[str, str], sources: list[str], sample_rat
             gains.append(float(row[f"{source}_gain"]))
         except ValueError:
             gains.append(math.nan)
-        if not 0.0 < gains[-1] < math.inf:
+        if not 1.0 / LARGEST_GAIN <= gains[-1] <= LARGEST_GAIN:
             text = row[f"{source}_gain"][:60]
-            raise UserError(f"{place}: {source}_gain is '{text}', not a number above 0; the list is damaged")
+            raise UserError(f"{place}: {source}_gain is '{text}', which is no factor of a signal; the list is damaged")
     files = tuple(row[f"{source}_path"] for source in sources)
     return ListedLine(row["mixture_ID"], files, tuple(gains), "noise" in sources, sample_rate, mode)

@@ -10,6 +10,7 @@ from types import NoneType, UnionType
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from itersep.errors import UserError
+from itersep.files import read_lines
 from itersep.simulate.engine import Engine
 from itersep.simulate.rir import check_geometry, is_direct_only
 
@@ -162,7 +163,10 @@ AnyMixture = Mixture | DryMixture
 
 
 def parse_mixture(line: str) -> AnyMixture:
-    """The mixture of a line, in a room unless the line says that there is none; raises ValueError like from_json."""
+    """The mixture of a line, in a room unless the line says that there is none; raises ValueError like from_json.
+
+    Also OverflowError, for a number beyond all measure, and RecursionError, for lists in lists without an end.
+    """
     entry = json.loads(line)
     dry = isinstance(entry, dict) and entry.get("room", "some") is None
     return DryMixture.from_json(line) if dry else Mixture.from_json(line)
@@ -186,17 +190,11 @@ def manifest_text(mixtures: Iterable[AnyMixture]) -> str:
 
 def read_mixtures(path: str | Path) -> list[AnyMixture]:
     """The mixtures of a manifest, in its order. Raises UserError that names the file and the line."""
-    try:
-        lines = Path(path).read_text(encoding="utf-8").splitlines()
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such file; run the simulation stage") from None
-    except UnicodeDecodeError:
-        raise UserError(f"{path}: is not UTF-8 text") from None
     mixtures, ids = [], set()
-    for number, line in enumerate(lines, start=1):
+    for number, line in enumerate(read_lines(path, "run the simulation stage"), start=1):
         try:
             mixture = parse_mixture(line)
-        except ValueError as error:
+        except (ValueError, OverflowError, RecursionError) as error:
             raise UserError(f"{path}:{number}: {error}; simulate the set again") from None
         if mixture.id in ids:
             raise UserError(f"{path}:{number}: '{mixture.id}' stands twice; simulate the set again")
@@ -216,7 +214,7 @@ def _read_value(kind: Any, value: Any, name: str) -> Any:
         hints = _hints(kind)
         optional = {field.name for field in fields(kind) if field.default is not MISSING}
         for key in sorted((hints.keys() ^ value.keys()) - (optional - value.keys())):
-            raise ValueError(f"'{key}' {'is missing' if key in hints else 'is unknown'}")
+            raise ValueError(f"'{key[:40]}' {'is missing' if key in hints else 'is unknown'}")
         return kind(**{key: _read_value(hints[key], value[key], key) for key in value})
     if kind is float and isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
         return float(value)
@@ -232,4 +230,4 @@ def _read_value(kind: Any, value: Any, name: str) -> Any:
         return tuple(_read_value(get_args(kind)[0], item, name) for item in value)
     if get_origin(kind) is UnionType and get_args(kind)[-1] is NoneType:
         return None if value is None else _read_value(get_args(kind)[0], value, name)
-    raise ValueError(f"'{name}' can't be {json.dumps(value)}")
+    raise ValueError(f"'{name}' can't be {json.dumps(value)[:100]}")

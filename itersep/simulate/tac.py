@@ -10,6 +10,7 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
+from itersep.data.datadir import DURATION_TOLERANCE_S
 from itersep.errors import UserError
 from itersep.simulate.clips import Clips
 from itersep.simulate.draw import SimulationSpec
@@ -18,7 +19,6 @@ from itersep.simulate.manifest import Mixture, NoiseDraw, Point, SpeakerDraw
 from itersep.simulate.unpickle import read_pickle
 
 FILE_NAME = re.compile(r"[\w.-]+(/[\w.-]+)*", re.ASCII)
-LENGTH_TOLERANCE_S = 0.01  # utt2dur of other tools is rounded to hundredths
 RENDERING = ("peak_limit", "scale_to_peak", "engine")  # what a list leaves open, of a SimulationSpec
 
 
@@ -37,7 +37,7 @@ class ListedMixture:
         """The mixture. Raises UserError if an utterance is shorter than its cut: then the corpus is another one."""
         for speaker in self.mixture.speakers:
             stop, length = speaker.start + self.mixture.cut_length, speech.lengths[speaker.utt]
-            if stop > length + LENGTH_TOLERANCE_S * self.mixture.sample_rate:
+            if stop > length + DURATION_TOLERANCE_S * self.mixture.sample_rate:
                 raise UserError(
                     f"{speech.data_dir}: '{speaker.utt}' has {length} samples where mixture '{self.mixture.id}' cuts "
                     f"up to sample {stop}; is it from another corpus, or shortened?"

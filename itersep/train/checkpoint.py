@@ -5,7 +5,7 @@ import io
 import json
 import logging
 import os
-import pickle
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -39,14 +39,16 @@ def save_checkpoint(path: str | Path, state: dict[str, Any], keep: Path | None =
 def load_checkpoint(path: str | Path) -> dict[str, Any]:
     """Read a checkpoint to CPU memory. Raises UserError naming the file if it is missing, cut short or foreign."""
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # such as those of pickles in other protocols
+            state = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise UserError(f"{path}: no such checkpoint; train first, or name another") from None
     except PermissionError:
         raise
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError, OSError):  # torch is not choosy
+    except Exception:  # torch raises whatever its parts do: on a text, an IndexError
         raise UserError(f"{path}: is no whole checkpoint of this project; remove it or name another") from None
-    if not isinstance(state, dict) or not {"config", "model"} <= state.keys():
+    if not (isinstance(state, dict) and isinstance(state.get("config"), dict) and isinstance(state.get("model"), dict)):
         raise UserError(f"{path}: is no checkpoint of this project; name another")
     return state
 
@@ -96,7 +98,7 @@ def load_weights(model: IterativeSeparator, weights: dict[str, torch.Tensor], or
     """Load weights; UserError names ``origin`` where they are another model's."""
     try:
         model.load_state_dict(weights)
-    except RuntimeError:
+    except (RuntimeError, AttributeError, TypeError):  # the latter two of what is no tensor, or has no name
         raise UserError(f"{origin}: its weights are not of the model that its configuration describes") from None
 
 

@@ -8,11 +8,14 @@ import torch
 import yaml
 from jsonargparse import ArgumentError, ArgumentParser, Namespace
 
-from itersep.cli import instantiate, make_parser, one_line
+from itersep.cli import check_values, instantiate, known_settings, make_parser, one_line
 from itersep.data.dataset import DataSpec
 from itersep.errors import UserError
 from itersep.losses.objective import Objective
 from itersep.models.iterative import IterativeSeparator
+from itersep.settings import check_settings
+
+MOST_THREADS = 1024
 
 
 @dataclass(frozen=True)
@@ -91,6 +94,10 @@ class TrainSpec:
         for name, bound in least.items():
             if getattr(self, name) < bound:
                 raise ValueError(f"train.{name} must be at least {bound}, not {getattr(self, name)}")
+        if not 0 <= self.seed < 2**63:
+            raise ValueError(f"train.seed must lie between 0 and 2^63, not {self.seed}")
+        if self.threads > MOST_THREADS:  # torch crashes where the system gives it no more
+            raise ValueError(f"train.threads must be at most {MOST_THREADS}, not {self.threads}")
 
 
 @dataclass(frozen=True)
@@ -126,9 +133,11 @@ def config_parser() -> ArgumentParser:
 def build_experiment(parser: ArgumentParser, parsed: Namespace) -> Experiment:
     """Build all parts; the initial weights follow from train.seed. Raises UserError for values that cannot be."""
     torch.manual_seed(parsed.train.seed)
-    built = instantiate(parser, parsed)
-    config = yaml.safe_load(parser.dump(parsed))
-    experiment = Experiment({name: config[name] for name in PARTS}, **{name: built[name] for name in PARTS})
+    try:
+        built = instantiate(parser, parsed)
+    except (RuntimeError, MemoryError):  # torch's, of an allocation
+        raise UserError("model: no memory for a network of these sizes; make it smaller") from None
+    experiment = Experiment(plain_config(parser, parsed), **{name: built[name] for name in PARTS})
     if experiment.model.sources != experiment.data.simulation.sources:
         raise UserError(
             f"model.sources is {experiment.model.sources} but data.simulation.sources is "
@@ -137,10 +146,22 @@ def build_experiment(parser: ArgumentParser, parsed: Namespace) -> Experiment:
     return experiment
 
 
-def rebuild_experiment(config: dict[str, Any], origin: object) -> Experiment:
-    """Build the experiment of a stored configuration; UserError names ``origin`` where it does not fit this code."""
-    parser = config_parser()
+def plain_config(parser: ArgumentParser, parsed: Namespace) -> dict[str, Any]:
+    """What was parsed as plain data, nulls and defaults included: from it, the same is parsed again."""
+    config = yaml.safe_load(parser.dump(parsed, skip_unset=False))
+    return {name: config[name] for name in PARTS}
+
+
+def rebuild_experiment(config: Any, origin: object) -> Experiment:
+    """Build the experiment of a stored configuration, whoever stored it: nothing is imported, no other file is read.
+
+    UserError names ``origin`` where the configuration does not fit this code.
+    """
+    parser, misfit = config_parser(), f"{origin}: its configuration does not fit this version"
+    check_settings(config, known_settings(parser), misfit)
     try:
-        return build_experiment(parser, parser.parse_object(config))
-    except (ArgumentError, TypeError, ValueError, UserError) as error:
-        raise UserError(f"{origin}: its configuration does not fit this version ({one_line(error)})") from None
+        parsed = parser.parse_object(config)
+        check_values(parser, parsed)
+        return build_experiment(parser, parsed)
+    except (ArgumentError, TypeError, ValueError, OverflowError, UserError) as error:
+        raise UserError(f"{misfit} ({one_line(error)})") from None

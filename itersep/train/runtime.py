@@ -11,6 +11,7 @@ from typing import NoReturn
 import torch
 
 from itersep.errors import Terminated, UserError
+from itersep.signals import end_with_parent
 
 
 def choose_device(name: str, local_rank: int = 0) -> torch.device:
@@ -99,7 +100,8 @@ class StopSignals:
             raise KeyboardInterrupt
 
 
-def ignore_stop_signals(worker: int = 0) -> None:
-    """For worker processes: terminals and clusters signal the whole group, but it is the parent that stops them."""
+def leave_signals_to_parent(worker: int = 0) -> None:
+    """For worker processes: terminals and clusters signal the whole group, but it is the parent whose end ends them."""
+    end_with_parent(signal.SIGKILL)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)

@@ -34,8 +34,8 @@ from itersep.train.runtime import (
     StopSignals,
     autocast,
     choose_device,
-    ignore_stop_signals,
     keep_freed_memory,
+    leave_signals_to_parent,
     peak_memory_mib,
     use_bf16,
 )
@@ -249,7 +249,7 @@ class Trainer:
     def resume(self) -> Path | None:
         """Go on from the last whole checkpoint; returns its name, None if there is none.
 
-        Raises UserError if it belongs to another configuration.
+        Raises UserError if it belongs to another configuration, or holds no whole state of a run.
         """
         found = last_checkpoint(self.out)
         if found is None:
@@ -257,8 +257,11 @@ class Trainer:
         path, state = found
         check_same_experiment(state["config"], self.experiment.config, path)
         load_weights(self.model, state["model"], path)
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.progress = Progress(**state["progress"])
+        try:
+            self.optimizer.load_state_dict(state["optimizer"])
+            self.progress = Progress(**state["progress"])
+        except (KeyError, TypeError, ValueError, AttributeError):
+            raise UserError(f"{path}: training cannot go on from it; remove it, or train into another folder") from None
         if "best" not in state and self.progress.history:  # from a version that had them in best.pt alone
             best = load_checkpoint(self.out / "best.pt")
             state["best"] = [{"epoch": best["epoch"], "loss": self.progress.best_loss, "model": best["model"]}]
@@ -301,6 +304,6 @@ class Trainer:
             batch_sampler=batches,
             collate_fn=collate,
             num_workers=self.train.workers,
-            worker_init_fn=ignore_stop_signals,
+            worker_init_fn=leave_signals_to_parent,
             pin_memory=self.device.type == "cuda",
         )

@@ -38,10 +38,8 @@ def run(
         argv = ["itersep-separate", "--model", model, "--out", tmp_path / "out", "--device", "cpu", *options]
         monkeypatch.setattr(sys, "argv", list(map(str, argv)))
         capfd.readouterr()
-        before = signal.getsignal(signal.SIGTERM)
         with pytest.raises(SystemExit) as ended:
             main()
-        signal.signal(signal.SIGTERM, before)
         return ended.value.code, *capfd.readouterr()
 
     return run

@@ -48,7 +48,7 @@ def test_files_that_are_no_tables_are_named(tmp_path):
     with pytest.raises(UserError, match="t: no such file"):
         read_table(tmp_path / "t")
     (tmp_path / "t").write_bytes(b"a \xff\n")
-    with pytest.raises(UserError, match="t: is not UTF-8"):
+    with pytest.raises(UserError, match="t:1: is not UTF-8"):
         read_table(tmp_path / "t")
 
 
@@ -64,5 +64,5 @@ def test_data_dir_has_speakers_both_ways_and_durations(tmp_path):
 
 def test_duration_that_is_no_number_is_named(tmp_path):
     write_table(tmp_path / "utt2dur", {"a": "1.5", "b": "long"})
-    with pytest.raises(UserError, match="utt2dur: 'b' has the duration 'long'"):
+    with pytest.raises(UserError, match="utt2dur:2: 'b' has the duration 'long'"):
         read_durations(tmp_path)

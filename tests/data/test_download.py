@@ -279,6 +279,13 @@ def test_corpora_are_fetched_from_a_mirror_unpacked_and_not_fetched_again(server
     assert server.asked == [None]
 
 
+def test_an_archive_that_a_kill_left_beside_its_folder_is_removed(tmp_path):
+    (tmp_path / "dev-clean").mkdir()
+    (tmp_path / "dev-clean.tar.gz").touch()
+    fetch_corpora(["dev-clean"], tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["dev-clean"]
+
+
 def test_what_is_not_the_published_archive_is_not_unpacked(server, tmp_path):
     server.files["/12/dev-clean.tar.gz"] = tar_gz(evil=b"")
     with pytest.raises(OSError, match="it was removed"):

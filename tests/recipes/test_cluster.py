@@ -197,8 +197,9 @@ def test_cmd_sets_every_launcher_to_a_program_that_is_there(cmd):
     assert wrong.returncode == 2 and "'slrum'" in wrong.stderr
 
 
-def test_a_recipe_lets_its_stage_end_when_a_cluster_ends_all(tmp_path):
-    """SIGTERM to the whole group: what works gets the time that it takes, and the next stage is not begun."""
+@pytest.mark.parametrize(("blow", "status", "even_if"), [(signal.SIGTERM, 143, "|| true"), (signal.SIGINT, 130, "")])
+def test_a_recipe_lets_its_stage_end_when_a_cluster_or_a_terminal_ends_all(tmp_path, blow, status, even_if):
+    """A signal to the whole group: what works gets the time that it takes, and the next stage is not begun."""
     recipe = tmp_path / "egs/r"
     recipe.mkdir(parents=True)
     (tmp_path / "tools").mkdir()
@@ -212,7 +213,7 @@ stage=0
 stop_stage=4
 . {ROOT}/utils/parse_options.sh
 . {ROOT}/utils/recipe.sh
-bash -c 'trap "sleep 0.3; echo > saved; exit 143" TERM; echo > began; while :; do sleep 0.1; done' || true
+bash -c 'trap "sleep 0.3; echo > saved; exit {status}" TERM INT; echo > began; while :; do sleep 0.1; done' {even_if}
 echo > next
 """,
     }.items():
@@ -220,6 +221,6 @@ echo > next
         path.chmod(0o755)
     process = subprocess.Popen([recipe / "run.sh"], start_new_session=True)
     wait_for(recipe / "began")
-    os.killpg(process.pid, signal.SIGTERM)
-    assert process.wait(timeout=30) == 143
+    os.killpg(process.pid, blow)
+    assert process.wait(timeout=30) == status
     assert (recipe / "saved").exists() and not (recipe / "next").exists()

@@ -25,8 +25,8 @@ train: {epochs: 1, batch_size: 2, workers: 0, device: cpu}
 
 @pytest.fixture
 def clone(tmp_path) -> Path:
-    """A clone of the repository in which everything is installed, with a blank in its path."""
-    clone = tmp_path / "my clone"
+    """A clone of the repository in which everything is installed, with a blank and other letters in its path."""
+    clone = tmp_path / "mein Klön"
     (clone / "egs").mkdir(parents=True)
     for name in ("utils", "itersep", "egs/mini", ".shellcheckrc"):
         (clone / name).symlink_to(ROOT / name)
@@ -40,11 +40,11 @@ def clone(tmp_path) -> Path:
 def corpus(tmp_path, rng) -> Path:
     """Six speakers with a recording of 6 s each, in LibriSpeech's folders."""
     for speaker in range(1, 7):
-        folder = tmp_path / "corpus" / str(speaker) / "10"
+        folder = tmp_path / "my corpús" / str(speaker) / "10"
         folder.mkdir(parents=True)
         envelope = 0.1 * (1.2 + np.sin(np.arange(96000) / (900 + 100 * speaker)))
         soundfile.write(folder / f"{speaker}-10-0000.flac", envelope * rng.uniform(-1, 1, 96000), 16000)
-    return tmp_path / "corpus"
+    return tmp_path / "my corpús"
 
 
 def test_the_page_makes_a_recipe_that_runs_every_stage(clone, corpus):

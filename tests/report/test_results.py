@@ -142,7 +142,7 @@ def test_broken_files_are_named(experiments: list[str], tmp_path: Path) -> None:
         path = Path(experiments[0]) / name
         whole = path.read_text()
         path.write_text(whole[: len(whole) // 2])
-        with pytest.raises(UserError, match=f"{name}: is not JSON"):
+        with pytest.raises(UserError, match=f"{name}(:3)?: is not JSON"):
             read_experiments(experiments)
         path.write_text(whole)
 

@@ -10,7 +10,7 @@ import pytest
 import soundfile
 from scipy.signal import resample_poly
 
-from itersep.data.datadir import read_durations, read_table, write_data_dir
+from itersep.data.datadir import read_durations, read_table, write_data_dir, write_table
 from itersep.data.validate import validate_data_dir
 from itersep.errors import UserError
 from itersep.simulate.librimix import import_list, read_list
@@ -217,6 +217,7 @@ def test_what_is_no_list_is_refused(tmp_path):
 
 def test_a_noise_too_short_to_be_repeated_is_named(corpus):
     soundfile.write(corpus.root / "noise/short_1.25_x_-1.25.flac", np.zeros(15000), 16000)
+    write_table(corpus.noise / "utt2dur", {"short_1.25_x_-1.25": 15000 / 16000, "long": 2.0})
     speech, noise = corpus.clips()
     mixture = import_list(corpus.write_list(ROWS[1:]), speech, noise).mixtures[0]
     with pytest.raises(UserError, match="noise 'short_1.25_x_-1.25' has only 15000 samples"):

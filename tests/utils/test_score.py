@@ -203,7 +203,7 @@ def remake_mixture(mixture_dir: Path, out: Path) -> None:
         (drop_line, "iter2/spk1.scp: has no 'm3'"),
         (shorten, "iter2/spk1/m3.wav: has 3999 samples where its mixture has 4000"),
         (remake_mixture, "separated: is not of the mixtures"),
-        (lambda data, out: (out / "iter1" / "spk2" / "m0.wav").unlink(), "iter1/spk2/m0.wav: cannot be read"),
+        (lambda data, out: (out / "iter1" / "spk2" / "m0.wav").unlink(), "iter1/spk2/m0.wav: no such file"),
         (lambda data, out: (out / "iter1" / "spk2" / "m0.wav").write_text("x"), "iter1/spk2/m0.wav: cannot be read"),
         (lambda data, out: (data / "spk2.scp").unlink(), "mixtures: has references of 1 speakers"),
         (lambda data, out: (out / "separation.json").unlink(), "separation.json: missing"),

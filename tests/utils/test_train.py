@@ -18,6 +18,7 @@ from torch.distributed import run as torchrun
 from itersep.errors import Terminated
 from itersep.train.config import build_experiment, config_parser
 from itersep.train.trainer import Trainer
+from tests.processes import STOPPED, await_beginning, await_end
 from tests.runs import TRAIN, assert_same_run, end, history, start
 
 from .conftest import Ended
@@ -80,7 +81,7 @@ def test_a_run_that_is_told_to_end_ends_like_an_undisturbed_one(config: Path, tm
     assert_same_run(tmp_path / "whole", cut)
 
 
-def test_a_run_that_is_killed_at_random_moments_ends_like_an_undisturbed_one(config: Path, tmp_path: Path) -> None:
+def test_a_run_that_is_stopped_at_random_moments_ends_like_an_undisturbed_one(config: Path, tmp_path: Path) -> None:
     kills, rng, run = int(os.environ.get("ITERSEP_KILLS", 6)), np.random.default_rng(0), 0
     options = ["--config", config, "--train.workers", 1, "--train.save_every_s", 0, "--train.average_best", 2]
     assert end([start(TRAIN, *options, "--out", tmp_path / "whole", output=tmp_path / "log")]) == [0]
@@ -88,7 +89,8 @@ def test_a_run_that_is_killed_at_random_moments_ends_like_an_undisturbed_one(con
         run, killed = run + 1, True
         while killed:
             process = start(TRAIN, *options, "--out", tmp_path / f"cut{run}", output=tmp_path / "log")
-            killed = kills > 0 and kill_at_random(process, tmp_path / f"cut{run}/last.pt", rng)
+            number = list(STOPPED)[kills % len(STOPPED)]
+            killed = kills > 0 and stop_at_random(process, number, tmp_path / f"cut{run}/last.pt", rng)
             kills -= killed
         assert end([process]) == [0], (tmp_path / "log").read_text()
         assert_same_run(tmp_path / "whole", tmp_path / f"cut{run}")
@@ -96,8 +98,9 @@ def test_a_run_that_is_killed_at_random_moments_ends_like_an_undisturbed_one(con
         assert names == {path.name for path in (tmp_path / "whole").iterdir()}  # nothing half-written stays
 
 
-def kill_at_random(process: ForkServerProcess, last: Path, rng: np.random.Generator) -> bool:
-    """Kill a process some time after it has saved 0 to 8 times; returns whether it had not ended before."""
+def stop_at_random(process: ForkServerProcess, number: int, last: Path, rng: np.random.Generator) -> bool:
+    """Stop a process some time after it has saved 0 to 8 times; returns whether it had not ended before."""
+    await_beginning(process)
     saves, seen = rng.integers(9), 0
     while saves and process.is_alive():
         time.sleep(0.001)
@@ -105,9 +108,12 @@ def kill_at_random(process: ForkServerProcess, last: Path, rng: np.random.Genera
             now = last.stat().st_mtime_ns
             saves, seen = saves - (now != seen), now
     process.join(rng.exponential(0.1))
-    process.kill()
-    process.join()
-    return process.exitcode == -signal.SIGKILL
+    if process.is_alive():
+        os.kill(process.pid, number)
+    (status,) = end([process])
+    await_end(process.pid)
+    assert status in (0, STOPPED[number])
+    return status != 0
 
 
 def test_a_signal_during_validation_does_not_wait_for_its_end(
@@ -193,4 +199,4 @@ def test_a_full_disk_is_named_and_the_checkpoint_before_it_stays(train: Run, con
 def test_a_folder_that_cannot_be_written_is_named(program: Callable[..., Ended], config: Path, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("not a folder")
     ended = program("train.py", "--config", config, "--out", tmp_path / "file/exp")
-    assert ended.status == 1 and "file" in ended.err and len(ended.err.strip().splitlines()) == 1
+    assert ended.status == 2 and "file" in ended.err and len(ended.err.strip().splitlines()) == 1

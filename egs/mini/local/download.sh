@@ -16,7 +16,7 @@ missing=()
 for package in "${packages[@]}"; do
   [ -d "$downloads/$package" ] || missing+=("$package")
 done
-[ ${#missing[@]} -gt 0 ] || exit 0
+[ ${#missing[@]} -gt 0 ] || { rm -rf "$downloads/.apt"; exit 0; } # which a kill may have left
 
 for program in apt-get dpkg-deb; do
   command -v "$program" > /dev/null || die "$program is missing: the speech comes from Debian" \
