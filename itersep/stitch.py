@@ -41,7 +41,7 @@ class WindowSpec:
     """
 
     length_s: float = 16.0
-    overlap_s: float = 4.0
+    overlap_s: float = 8.0
 
     def __post_init__(self) -> None:
         if self.length_s < SHORTEST_S:
