@@ -17,6 +17,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -111,15 +112,12 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def world(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """A copy of that folder as the current one. What a case does to this process is undone after it."""
+    """A copy of that folder as the current one. The processes that a case starts end with it."""
     shutil.copytree(made, tmp_path / "here")
     monkeypatch.chdir(tmp_path / "here")
     monkeypatch.setattr(sys, "argv", sys.argv)
     monkeypatch.setattr(logging.root, "handlers", [])
-    limit, rights = resource.getrlimit(resource.RLIMIT_FSIZE), get_rights()
     yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, limit)
-    set_rights(rights)
     while HOLDERS:
         with HOLDERS.pop() as process:
             process.kill()
@@ -227,6 +225,17 @@ def read_only(path: str) -> Break:
         set_rights(rights)
 
     return close
+
+
+@contextmanager
+def given_back() -> Iterator[None]:
+    """What a case takes from this process it has again at the end, before pytest writes a word."""
+    limit, rights = resource.getrlimit(resource.RLIMIT_FSIZE), get_rights()
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limit)
+        set_rights(rights)
 
 
 def get_rights() -> ctypes.Array:
@@ -488,10 +497,11 @@ CASES = [
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_bad_input_ends_in_one_sentence(case: Case, world: None, capfd: pytest.CaptureFixture[str]) -> None:
-    case.breaks()
-    before = find_whole()
-    capfd.readouterr()
-    status = run(case.command)
+    with given_back():
+        case.breaks()
+        before = find_whole()
+        capfd.readouterr()
+        status = run(case.command)
     out, err = capfd.readouterr()
     *more, last = err.splitlines()
     assert (status, more) == (case.status, []), err

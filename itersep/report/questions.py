@@ -15,9 +15,13 @@ EXPLANATION = (
     "What *to* has more than *from*, in dB SI-SDR; a row and, after it, its inference iterations. *ours*: mean of the "
     "mixtures' differences, each the mean over the seeds that both rows have, with its 95 % interval over mixtures, "
     "which says nothing of other seeds; *by seed*: each seed's own mean. *trend*: it *agrees* with the paper's sign, "
-    "or *disagrees*, where the interval leaves out zero and no seed says otherwise; else it *can't be told*. Pairs of "
-    "which not both have been run are left out."
+    "or *disagrees*, where the interval leaves out zero and no seed says otherwise; else it *can't be told*. Where the "
+    "paper has no difference, which its one digit tells to 0.1 dB, the interval has to lie within that, or beyond it. "
+    "Pairs of which not both have been run are left out."
 )
+
+UNTOLD = "can't be told"
+ROUNDING_DB = 0.1  # of a difference of two of the paper's numbers
 
 
 def render_questions(
@@ -48,8 +52,14 @@ def paired_difference(first: Mapping[int, Mapping[str, float]], second: Mapping[
 
 def judge(paper_db: float, ours: Mean, by_seed: Sequence[float]) -> str:
     """Whether a difference has the sign that the paper's has, as far as its interval and its seeds can tell."""
-    if ours.low is None or ours.high is None or ours.low <= 0 <= ours.high or min(by_seed) <= 0 <= max(by_seed):
-        return "can't be told"
+    if ours.low is None or ours.high is None:
+        return UNTOLD
+    if not paper_db:
+        within = ours.low >= -ROUNDING_DB and ours.high <= ROUNDING_DB
+        beyond = ours.low > ROUNDING_DB or ours.high < -ROUNDING_DB
+        return "agrees" if within else "disagrees" if beyond else UNTOLD
+    if ours.low <= 0 <= ours.high or min(by_seed) <= 0 <= max(by_seed):
+        return UNTOLD
     return "agrees" if ours.low * paper_db > 0 else "disagrees"
 
 
