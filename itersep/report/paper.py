@@ -77,11 +77,7 @@ class PaperNumber:
 
     row: PaperRow
     iterations: int
-
-    @property
-    def db(self) -> float:
-        """What the paper says it is: SI-SDR in dB."""
-        return self.row.values[self.iterations]
+    db: float  # SI-SDR
 
 
 @dataclass(frozen=True)
@@ -139,8 +135,7 @@ def read_paper(path: str | Path) -> PaperTables:
 def _number(rows: Mapping[str, PaperRow], text: str) -> PaperNumber:
     """The number that ``text`` names: freq_simo1_siso2 2. KeyError if the paper has none such."""
     name, iterations = text.split()
-    rows[name].values[int(iterations)]
-    return PaperNumber(rows[name], int(iterations))
+    return PaperNumber(rows[name], int(iterations), rows[name].values[int(iterations)])
 
 
 def data_sizes(config: Mapping[str, Any]) -> dict[str, int]:

@@ -23,6 +23,8 @@ EXPLANATION = (
 UNTOLD = "can't be told"
 ROUNDING_DB = 0.1  # of a difference of two of the paper's numbers
 
+Scores = Mapping[int, Mapping[int, Mapping[str, float]]]  # of a row: seed -> iterations -> mixture -> SI-SDR in dB
+
 
 def render_questions(
     questions: Mapping[str, Sequence[tuple[PaperNumber, PaperNumber]]], runs: Mapping[str, Mapping[int, ScoredSet]]
@@ -33,8 +35,14 @@ def render_questions(
         questions: pairs of numbers
         runs: row -> seed -> where it was scored
     """
+    asked = {number.row.name for pairs in questions.values() for pair in pairs for number in pair}
+    scores: dict[str, Scores] = {
+        row: {seed: mixture_means(read_scores(run.folder / "scores.csv"), "si_sdr_db") for seed, run in seeds.items()}
+        for row, seeds in runs.items()
+        if row in asked
+    }
     tables = {
-        question: [line for pair in pairs if (line := _line(*pair, runs))] for question, pairs in questions.items()
+        question: [line for pair in pairs if (line := _line(*pair, scores))] for question, pairs in questions.items()
     }
     if any(tables.values()):
         yield EXPLANATION
@@ -63,12 +71,12 @@ def judge(paper_db: float, ours: Mean, by_seed: Sequence[float]) -> str:
     return "agrees" if ours.low * paper_db > 0 else "disagrees"
 
 
-def _line(first: PaperNumber, second: PaperNumber, runs: Mapping[str, Mapping[int, ScoredSet]]) -> list[str] | None:
-    scores = [_scores(number, runs.get(number.row.name, {})) for number in (first, second)]
-    seeds = sorted(scores[0].keys() & scores[1].keys())
+def _line(first: PaperNumber, second: PaperNumber, scores: Mapping[str, Scores]) -> list[str] | None:
+    sides = [_after(number.iterations, scores.get(number.row.name, {})) for number in (first, second)]
+    seeds = sorted(sides[0].keys() & sides[1].keys())
     if not seeds:
         return None
-    before, after = ({seed: side[seed] for seed in seeds} for side in scores)
+    before, after = ({seed: side[seed] for seed in seeds} for side in sides)
     ours = paired_difference(before, after)
     by_seed = [paired_difference({0: before[seed]}, {0: after[seed]}).mean or 0.0 for seed in seeds]
     paper_db = second.db - first.db
@@ -81,7 +89,6 @@ def _line(first: PaperNumber, second: PaperNumber, runs: Mapping[str, Mapping[in
     ]
 
 
-def _scores(number: PaperNumber, runs: Mapping[int, ScoredSet]) -> dict[int, dict[str, float]]:
+def _after(iterations: int, scores: Scores) -> dict[int, Mapping[str, float]]:
     """Seed -> mixture -> SI-SDR, of the seeds whose estimates go that far."""
-    scores = {seed: mixture_means(read_scores(run.folder / "scores.csv"), "si_sdr_db") for seed, run in runs.items()}
-    return {seed: found[number.iterations] for seed, found in scores.items() if number.iterations in found}
+    return {seed: found[iterations] for seed, found in scores.items() if iterations in found}
