@@ -32,13 +32,28 @@ def choose_device(name: str, local_rank: int = 0) -> torch.device:
 
 
 def use_bf16(precision: str, device: torch.device) -> bool:
-    """Whether to autocast to bfloat16: as asked, or for `auto` where the hardware has units for it."""
+    """Whether to autocast to bfloat16: as asked, or for `auto` where the hardware has units for it.
+
+    Raises UserError where it is asked for and torch cannot do it here, as on processors without AVX-512.
+    """
+    if precision == "bf16" and not can_use_bf16(device):
+        raise UserError("train.precision is bf16, which torch's LSTM cannot do on this processor; use auto or fp32")
     if precision != "auto":
         return precision == "bf16"
     if device.type == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
     capabilities = torch.cpu.get_capabilities()
     return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16") or capabilities.get("bf16"))
+
+
+def can_use_bf16(device: torch.device) -> bool:
+    """Whether an LSTM runs in bfloat16: seen by running the smallest."""
+    try:
+        with autocast(device, True), torch.no_grad():
+            torch.nn.LSTM(1, 1, device=device)(torch.zeros(1, 1, 1, device=device))
+    except RuntimeError:
+        return False
+    return True
 
 
 def autocast(device: torch.device, bf16: bool) -> AbstractContextManager:

@@ -12,6 +12,7 @@ from itersep.errors import UserError
 from itersep.train.average import BestEpochs
 from itersep.train.checkpoint import load_model
 from itersep.train.config import Experiment, OptimizerSpec, learning_rate
+from itersep.train.runtime import can_use_bf16, use_bf16
 from itersep.train.trainer import MAX_SKIPPED_IN_A_ROW, Trainer
 from tests.runs import assert_same, assert_same_run, history
 
@@ -294,3 +295,28 @@ def test_cosine_falls_from_the_highest_rate_to_zero_and_warmup_rises_to_it() -> 
         for step in range(6):
             plain = learning_rate(replace(warm, warmup_steps=0), step, 10, 2)
             assert learning_rate(warm, step, 10, 2) == pytest.approx(plain * min(1, (step + 1) / 4))
+
+
+def test_bf16_trains_or_is_refused_before_anything_is_written(experiment: Build, tmp_path: Path) -> None:
+    trained = experiment("--train.precision=bf16")
+    if can_use_bf16(torch.device("cpu")):
+        Trainer(trained, tmp_path / "bf16").fit()
+        assert len(history(tmp_path / "bf16")) == 3
+    else:  # such as a processor without AVX-512
+        with pytest.raises(UserError, match=r"train\.precision is bf16"):
+            Trainer(trained, tmp_path / "bf16")
+        assert not (tmp_path / "bf16").exists()
+
+
+@pytest.mark.parametrize("precision", ["bf16", "fp32", "auto"])
+def test_without_units_for_bf16_only_bf16_is_refused(precision: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise RuntimeError("could not create a primitive descriptor")
+
+    monkeypatch.setattr(torch.nn.LSTM, "forward", fail)
+    monkeypatch.setattr(torch.cpu, "get_capabilities", dict)
+    if precision == "bf16":
+        with pytest.raises(UserError, match="use auto or fp32"):
+            use_bf16(precision, torch.device("cpu"))
+    else:
+        assert not use_bf16(precision, torch.device("cpu"))

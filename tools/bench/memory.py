@@ -11,11 +11,12 @@ import torch
 from jsonargparse.typing import PositiveInt
 
 from itersep.cli import run_program
+from itersep.errors import UserError
 from itersep.losses.objective import Objective
 from itersep.models.filterbank import FilterbankSpec
 from itersep.models.iterative import IterativeSeparator
 from itersep.models.separator import SeparatorSpec
-from itersep.train.runtime import autocast, keep_freed_memory, peak_memory_mib
+from itersep.train.runtime import autocast, can_use_bf16, keep_freed_memory, peak_memory_mib
 
 SAMPLE_RATE, LENGTH_S, STEPS = 16000, 4, 4
 NETWORKS = {
@@ -42,6 +43,8 @@ def main(
         threads: CPU threads
         device: where to run
     """
+    if precision == "bf16" and not can_use_bf16(torch.device(device)):
+        raise UserError("--precision is bf16, which torch's LSTM cannot do on this processor; use fp32")
     context = torch.multiprocessing.get_context("spawn")
     print(f"torch {torch.__version__}, {domain}, {precision}, batches of {batch_size}, {threads} threads, {device}\n")
     print("| detach | recompute | iterations | peak MiB | to one iteration | s a mixture |\n|---|---|---|---|---|---|")

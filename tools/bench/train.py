@@ -23,7 +23,7 @@ from itersep.losses.sdr import snr
 from itersep.models.filterbank import FilterbankSpec
 from itersep.models.iterative import IterativeSeparator
 from itersep.models.separator import SeparatorSpec
-from itersep.train.runtime import autocast, keep_freed_memory
+from itersep.train.runtime import autocast, can_use_bf16, keep_freed_memory
 
 SAMPLE_RATE, LENGTH_S, SOURCES = 16000, 4, 2
 FILTERS, WINDOW, HOP, FEATURES, HIDDEN, CHUNK, BLOCKS = 128, 32, 16, 64, 128, 100, 3
@@ -70,7 +70,8 @@ def main(
     networks = [name for name in NETWORKS if is_installed(name)]
     settings = (False, True) if device == "cpu" else (False,)
     results: dict[Entry, tuple[list[float], float]] = {}
-    for precision in ("fp32", "bf16"):  # one after the other, since what keeps its memory keeps it from the others
+    precisions = ("fp32", "bf16") if can_use_bf16(torch.device(device)) else ("fp32",)
+    for precision in precisions:  # one after the other, since what keeps its memory keeps it from the others
         entries = [
             Entry(network, precision, keeps)
             for network in networks
@@ -236,17 +237,19 @@ def peak_memory_mib(device: torch.device) -> float:
 def print_table(
     results: dict[Entry, tuple[list[float], float]], networks: list[str], batch_size: int, threads: int, device: str
 ) -> None:
-    """Medians, and ratios to ours: at the same precision, and to ours in bf16."""
+    """Medians, and ratios to ours: at the same precision, and in bf16 if the machine can."""
     versions = ", ".join(f"{name} {version(name)}" for name in ("torch", *networks))
     place = torch.cuda.get_device_name() if device == "cuda" else f"{platform.machine()}, {threads} threads"
     print(f"{versions}; {place}; batches of {batch_size}; load {os.getloadavg()[0]:.1f} at the end\n")
     times = {entry: statistics.median(results[entry][0]) for entry in results}
     memory = {entry: results[entry][1] for entry in results}
     ours = {entry.precision: entry for entry in results if entry.network == "itersep"}
-    print("| network | precision | s a mixture | to ours | to ours in bf16 | peak MiB | ours in bf16 of it |")
+    best = ours.get("bf16", ours["fp32"])
+    compared = f"to ours | to ours in {best.precision} | peak MiB | ours in {best.precision} of it"
+    print(f"| network | precision | s a mixture | {compared} |")
     print("|---|---|---|---|---|---|---|")
     for entry in results:
-        same, best = ours[entry.precision], ours["bf16"]
+        same = ours[entry.precision]
         print(
             f"| {entry.name} | {entry.precision} | {times[entry]:.3f} | {times[entry] / times[same]:.2f} | "
             f"{times[entry] / times[best]:.2f} | {memory[entry]:.0f} | {memory[best] / memory[entry]:.2f} |"
