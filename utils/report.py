@@ -11,7 +11,9 @@ from itersep.report.experiment import read_experiments
 from itersep.report.figures import draw_figures
 from itersep.report.page import write_pages
 from itersep.report.paper import read_paper
+from itersep.report.paper_figures import draw_paper_figures
 from itersep.report.results import render_results
+from itersep.report.scales import compare
 
 
 def main() -> None:
@@ -32,9 +34,12 @@ def main() -> None:
     options = parse(parser)
     paper = read_paper(options.tables) if options.tables else None
     records, page = read_experiments(options.experiments), Path(options.out)
+    compared = compare(paper, records) if paper else None
     figures = page.stem.lower()
     draw_figures(records, page.with_name(figures))
-    write_text(page, render_results(records, figures, command_line(), paper))
+    if compared:
+        draw_paper_figures(compared, page.with_name(figures))
+    write_text(page, render_results(records, figures, command_line(), compared))
     print(f"{page}: {', '.join(record.name for record in records)}")
     for listen in write_pages(records, page, options.mixture):
         print(f"{listen}: to listen to, in a browser ({listen.stat().st_size / 1e6:.1f} MB)")

@@ -128,6 +128,16 @@ def stopping_figure_name(name: str) -> str:
     return f"{name}_sisdr_by_iterations_used.png"
 
 
+def compute_figure_name(place: int) -> str:
+    """File name beside the results page of a paper's rows by compute, at the place-th scale."""
+    return f"paper{place + 1}_sisdr_by_compute.png"
+
+
+def answers_figure_name(place: int) -> str:
+    """File name beside the results page of the answers to a paper's questions, at the place-th scale."""
+    return f"paper{place + 1}_answers.png"
+
+
 def training_figure_name(name: str) -> str:
     """File name of an experiment's training curves beside the results page."""
     return f"{name.replace('/', '_')}_training_curves.png"

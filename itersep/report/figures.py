@@ -23,6 +23,7 @@ from itersep.report.stopping import with_stopping
 
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")  # told apart by the colour-blind
 STYLES = ("-", "--", ":", "-.", (0, (6, 2, 1, 2, 1, 2)))
+MOST_BANDS = len(COLOURS)  # intervals of more lines hide them
 INK, GREY, GRID = "#222222", "#767676", "#e6e6e6"
 
 
@@ -43,9 +44,10 @@ def draw_figures(records: Sequence[ExperimentRecord], beside: Path) -> None:
 
 def plot_si_sdr(path: Path, tried: Tried) -> None:
     """SI-SDR after each inference iteration, as `draw_si_sdr` does."""
-    figure, axes = _new_figure(len(tried))
+    figure, axes = new_figure(len(tried))
     draw_si_sdr(axes, tried)
-    _finish(figure, path, f"{tried[0][1].name}: mean SI-SDR and its 95 % interval", legend=len(tried) > 1)
+    told = "mean SI-SDR and its 95 % interval" if len(tried) <= MOST_BANDS else "mean SI-SDR"
+    finish(figure, path, f"{tried[0][1].name}: {told}", legend=len(tried) > 1)
 
 
 def plot_stopping(path: Path, tried: Tried) -> None:
@@ -53,9 +55,9 @@ def plot_stopping(path: Path, tried: Tried) -> None:
     tried = with_stopping(tried)
     if not tried:
         return
-    figure, axes = _new_figure(2 * len(tried))
+    figure, axes = new_figure(2 * len(tried))
     draw_stopping(axes, tried)
-    _finish(figure, path, f"{tried[0][1].name}: what iterations buy", legend=True)
+    finish(figure, path, f"{tried[0][1].name}: what iterations buy", legend=True)
 
 
 def plot_bins(path: Path, tried: Tried) -> None:
@@ -63,25 +65,25 @@ def plot_bins(path: Path, tried: Tried) -> None:
     tried = with_bins(tried)
     if not tried:
         return
-    figure = Figure(figsize=(10.5, _height(len(tried) + 1)), layout="constrained")
+    figure = Figure(figsize=(10.5, height_in(len(tried) + 1)), layout="constrained")
     panels = figure.subplots(1, len(AXES), sharey=True)
     for axes, key in zip(panels, AXES, strict=True):
         draw_bins(axes, key, tried)
     for axes in panels[1:]:
         axes.set_ylabel("")
-    _finish(figure, path, f"{tried[0][1].name}: SI-SDR by overlap, reverberation and noise", legend=True)
+    finish(figure, path, f"{tried[0][1].name}: SI-SDR by overlap, reverberation and noise", legend=True)
 
 
 def plot_training(path: Path, record: ExperimentRecord) -> None:
     """Loss over epochs, as `draw_training` does."""
-    figure, axes = _new_figure()
+    figure, axes = new_figure()
     draw_training(axes, record)
-    _finish(figure, path, f"{record.name}: loss while training", legend=True)
+    finish(figure, path, f"{record.name}: loss while training", legend=True)
 
 
 def draw_si_sdr(axes: Axes, tried: Tried) -> None:
-    """SI-SDR after each inference iteration, with the 95 % interval as a band; one line an experiment."""
-    _style(axes)
+    """SI-SDR after each inference iteration, one line an experiment; of a few, with the 95 % interval as a band."""
+    style_axes(axes)
     longest = 1
     for k, (name, scored) in enumerate(tried):
         rows = [r for r in scored.summary["iterations"] if r["iteration"] and r["si_sdr_db"]["mean"] is not None]
@@ -91,9 +93,9 @@ def draw_si_sdr(axes: Axes, tried: Tried) -> None:
         low, high = ([r["si_sdr_db"][end] or m for r, m in zip(rows, means, strict=True)] for end in ("low", "high"))
         colour, style = line_look(k)
         axes.plot(iterations, means, marker="o", color=colour, linestyle=style, markersize=5, label=name, zorder=3)
-        if len(rows) > 1:
+        if len(rows) > 1 and len(tried) <= MOST_BANDS:
             axes.fill_between(iterations, low, high, color=colour, alpha=0.15, linewidth=0)
-        else:
+        elif len(tried) <= MOST_BANDS:
             axes.vlines(iterations, low, high, color=colour, alpha=0.4)
         longest = max(longest, *iterations)
     axes.set_xlim(0.75, longest + 0.25)
@@ -105,7 +107,7 @@ def draw_si_sdr(axes: Axes, tried: Tried) -> None:
 
 def draw_stopping(axes: Axes, tried: Tried) -> None:
     """SI-SDR against mean iterations used, a point for each threshold of change, beside the same number for all."""
-    _style(axes)
+    style_axes(axes)
     for k, (name, scored) in enumerate(tried):
         colour, style = line_look(k)
         rows = [row for row in scored.summary.get("stopping") or [] if row["si_sdr_db"]["mean"] is not None]
@@ -122,7 +124,7 @@ def draw_stopping(axes: Axes, tried: Tried) -> None:
 
 def draw_bins(axes: Axes, key: str, tried: Tried) -> None:
     """SI-SDR in the bins of one of `AXES`, after the last iteration trained for, and that of the mixtures."""
-    _style(axes)
+    style_axes(axes)
     axis = AXES[key]
     for k, (name, scored) in enumerate(tried):
         bins = (scored.summary.get("bins") or {}).get(key, [])
@@ -141,7 +143,7 @@ def draw_bins(axes: Axes, key: str, tried: Tried) -> None:
 
 def draw_training(axes: Axes, record: ExperimentRecord) -> None:
     """Training and validation loss over epochs; the epoch whose weights were kept is marked."""
-    _style(axes)
+    style_axes(axes)
     epochs = [line["epoch"] for line in record.history]
     marker = "o" if len(epochs) < 3 else ""
     for name, label, colour in (("train_loss", "training", COLOURS[1]), ("valid_loss", "validation", COLOURS[0])):
@@ -167,17 +169,19 @@ def line_look(k: int) -> tuple[str, str | tuple]:
     return COLOURS[k % len(COLOURS)], STYLES[k // len(COLOURS) % len(STYLES)]
 
 
-def _height(lines: int) -> float:
+def height_in(lines: int) -> float:
     """Of a figure whose legend has so many lines, in inches."""
     return max(3.6, 0.6 + 0.2 * lines)
 
 
-def _new_figure(lines: int = 1) -> tuple[Figure, Axes]:
-    figure = Figure(figsize=(6, _height(lines)), layout="constrained")
+def new_figure(lines: int = 1) -> tuple[Figure, Axes]:
+    """A figure with one plot, high enough for a legend of so many lines."""
+    figure = Figure(figsize=(6, height_in(lines)), layout="constrained")
     return figure, figure.add_subplot()
 
 
-def _style(axes: Axes) -> None:
+def style_axes(axes: Axes) -> None:
+    """The look of all plots."""
     axes.spines[["top", "right"]].set_visible(False)
     axes.spines[["left", "bottom"]].set_color(GREY)
     axes.tick_params(colors=GREY, labelcolor=INK, labelsize=9)
@@ -188,7 +192,8 @@ def _style(axes: Axes) -> None:
     axes.margins(y=0.08)
 
 
-def _finish(figure: Figure, path: Path, title: str, legend: bool) -> None:
+def finish(figure: Figure, path: Path, title: str, legend: bool) -> None:
+    """Write a figure with a title and, if asked for, the legend of its first plot on the right."""
     figure.suptitle(title, x=0.01, ha="left", fontsize=11, color=INK)
     if legend:
         lines = figure.axes[0].get_legend_handles_labels()

@@ -2,13 +2,12 @@
 
 import statistics
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 from itersep.metrics import Mean, mean_interval
-from itersep.report.experiment import ScoredSet
 from itersep.report.markdown import format_mean, render_table
 from itersep.report.paper import PaperNumber
-from itersep.report.summary import mixture_means
-from itersep.score import read_scores
+from itersep.report.scales import Runs
 
 COLUMNS = ("from", "to", "paper", "ours [95 %]", "by seed", "trend")
 EXPLANATION = (
@@ -23,33 +22,44 @@ EXPLANATION = (
 UNTOLD = "can't be told"
 ROUNDING_DB = 0.1  # of a difference of two of the paper's numbers
 
-Scores = Mapping[int, Mapping[int, Mapping[str, float]]]  # of a row: seed -> iterations -> mixture -> SI-SDR in dB
+
+@dataclass(frozen=True)
+class Answer:
+    """What one of the paper's numbers has more than another, there and here, in dB."""
+
+    first: PaperNumber
+    second: PaperNumber
+    ours: Mean  # of the mixtures' differences
+    by_seed: tuple[float, ...]
+
+    @property
+    def paper_db(self) -> float:
+        """The paper's difference, to its one digit."""
+        return round(self.second.db - self.first.db, 1)
+
+    @property
+    def trend(self) -> str:
+        """Whether ours has the paper's sign, as far as can be told."""
+        return judge(self.paper_db, self.ours, self.by_seed)
 
 
-def render_questions(
-    questions: Mapping[str, Sequence[tuple[PaperNumber, PaperNumber]]], runs: Mapping[str, Mapping[int, ScoredSet]]
-) -> Iterator[str]:
-    """Markdown with a table for each question of which a pair has been run; nothing where there is none.
-
-    Args:
-        questions: pairs of numbers
-        runs: row -> seed -> where it was scored
-    """
-    asked = {number.row.name for pairs in questions.values() for pair in pairs for number in pair}
-    scores: dict[str, Scores] = {
-        row: {seed: mixture_means(read_scores(run.folder / "scores.csv"), "si_sdr_db") for seed, run in seeds.items()}
-        for row, seeds in runs.items()
-        if row in asked
+def answer_questions(
+    questions: Mapping[str, Sequence[tuple[PaperNumber, PaperNumber]]], runs: Runs
+) -> dict[str, list[Answer]]:
+    """Question -> the answers of the pairs that both have been run with a seed; questions without any are left out."""
+    answers = {
+        question: [answer for pair in pairs if (answer := _answer(*pair, runs))]
+        for question, pairs in questions.items()
     }
-    tables = {
-        question: [line for pair in pairs if (line := _line(*pair, scores))] for question, pairs in questions.items()
-    }
-    if any(tables.values()):
-        yield EXPLANATION
-    for question, lines in tables.items():
-        if lines:
-            yield f"**{question}**"
-            yield render_table(COLUMNS, "llrrrl", lines)
+    return {question: given for question, given in answers.items() if given}
+
+
+def render_answers(answers: Mapping[str, Sequence[Answer]]) -> Iterator[str]:
+    """Markdown with a table for each question."""
+    yield EXPLANATION
+    for question, given in answers.items():
+        yield f"**{question}**"
+        yield render_table(COLUMNS, "llrrrl", [_line(answer) for answer in given])
 
 
 def paired_difference(first: Mapping[int, Mapping[str, float]], second: Mapping[int, Mapping[str, float]]) -> Mean:
@@ -71,24 +81,27 @@ def judge(paper_db: float, ours: Mean, by_seed: Sequence[float]) -> str:
     return "agrees" if ours.low * paper_db > 0 else "disagrees"
 
 
-def _line(first: PaperNumber, second: PaperNumber, scores: Mapping[str, Scores]) -> list[str] | None:
-    sides = [_after(number.iterations, scores.get(number.row.name, {})) for number in (first, second)]
+def _answer(first: PaperNumber, second: PaperNumber, runs: Runs) -> Answer | None:
+    sides = [_by_seed(runs, number) for number in (first, second)]
     seeds = sorted(sides[0].keys() & sides[1].keys())
     if not seeds:
         return None
     before, after = ({seed: side[seed] for seed in seeds} for side in sides)
-    ours = paired_difference(before, after)
-    by_seed = [paired_difference({0: before[seed]}, {0: after[seed]}).mean or 0.0 for seed in seeds]
-    paper_db = second.db - first.db
+    by_seed = (paired_difference({0: before[seed]}, {0: after[seed]}).mean or 0.0 for seed in seeds)
+    return Answer(first, second, paired_difference(before, after), tuple(by_seed))
+
+
+def _by_seed(runs: Runs, number: PaperNumber) -> dict[int, dict[str, float]]:
+    """Seed -> mixture -> SI-SDR, of the runs of a number's row that go as far as it."""
+    same = runs.get(number.row.name, [])
+    return {run.seed: run.si_sdr_db[number.iterations] for run in same if number.iterations in run.si_sdr_db}
+
+
+def _line(answer: Answer) -> list[str]:
     return [
-        *(f"`{number.row.name}` {number.iterations}" for number in (first, second)),
-        f"{paper_db:+.1f}",
-        format_mean(vars(ours)),
-        ", ".join(f"{mean:+.2f}" for mean in by_seed),
-        judge(round(paper_db, 1), ours, by_seed),
+        *(f"`{number.row.name}` {number.iterations}" for number in (answer.first, answer.second)),
+        f"{answer.paper_db:+.1f}",
+        format_mean(vars(answer.ours)),
+        ", ".join(f"{mean:+.2f}" for mean in answer.by_seed),
+        answer.trend,
     ]
-
-
-def _after(iterations: int, scores: Scores) -> dict[int, Mapping[str, float]]:
-    """Seed -> mixture -> SI-SDR, of the seeds whose estimates go that far."""
-    return {seed: found[iterations] for seed, found in scores.items() if iterations in found}

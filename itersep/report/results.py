@@ -12,7 +12,6 @@ from itersep.report.experiment import (
     training_figure_name,
 )
 from itersep.report.markdown import render_table
-from itersep.report.paper import PaperTables
 from itersep.report.rows import (
     BINS_EXPLANATION,
     Tried,
@@ -24,12 +23,13 @@ from itersep.report.rows import (
     training_table,
     with_bins,
 )
+from itersep.report.scales import Compared
 from itersep.report.stopping import STOPPING_EXPLANATION, stopping_table, with_stopping
 from itersep.report.tables import render_paper
 
 
 def render_results(
-    records: Sequence[ExperimentRecord], figures: str, command: str, paper: PaperTables | None = None
+    records: Sequence[ExperimentRecord], figures: str, command: str, compared: Compared | None = None
 ) -> str:
     """The markdown of RESULTS.md.
 
@@ -37,10 +37,10 @@ def render_results(
         records: the experiments, in the order of the tables' rows
         figures: the folder with the figures, as seen from the page
         command: that of the report
-        paper: tables to compare with
+        compared: a paper's tables to compare with
     """
     parts = [f"# Results\n\nMade from the experiments' files by `{command}`: run it again rather than edit this."]
-    parts += render_paper(paper, records) if paper else []
+    parts += render_paper(compared, figures) if compared else []
     for name, tried in group_by_set(records).items():
         parts += _render_set(name, tried, f"{figures}/{set_figure_name(name)}")
         parts += _render_stopping(tried, f"{figures}/{stopping_figure_name(name)}")

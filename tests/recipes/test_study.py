@@ -4,6 +4,7 @@ from pathlib import Path
 
 from itersep.report.experiment import read_experiments
 from itersep.report.paper import read_paper
+from itersep.report.scales import compare
 from itersep.report.tables import render_paper
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -19,7 +20,7 @@ def answers(page: str) -> list[str]:
 def test_answers_are_those_of_the_records():
     records = read_experiments([str(path) for path in sorted((RECIPE / "records").iterdir())])
     measured = [record for record in records if record.name.split("_seed")[0].endswith("_hour")]
-    page = "\n".join(render_paper(read_paper(RECIPE / "local/rows.yaml"), measured))
+    page = "\n".join(render_paper(compare(read_paper(RECIPE / "local/rows.yaml"), measured), "results"))
     told = answers((ROOT / "docs/study.md").read_text())
     assert len(told) >= 4 and told == answers(page)
 

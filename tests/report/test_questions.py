@@ -13,6 +13,7 @@ from itersep.metrics import Mean, mean_interval
 from itersep.report.experiment import read_experiments
 from itersep.report.paper import read_paper
 from itersep.report.questions import judge, paired_difference
+from itersep.report.scales import compare
 from itersep.report.tables import render_paper
 
 ROWS = Path(__file__).resolve().parents[2] / "egs/librispeech_nonspeech/local/rows.yaml"
@@ -58,7 +59,7 @@ def test_the_page_answers_what_has_been_run(tmp_path, monkeypatch, write_experim
             config = yaml.safe_load(yaml.safe_dump(next(row for row in paper.rows if row.name == name).config))
             config["train"] |= {"seed": seed, "patience": 2}
             folders.append(str(write_experiment(tmp_path / str(next(number)), gains, config=config)))
-        return "\n".join(render_paper(paper, read_experiments(folders)))
+        return "\n".join(render_paper(compare(paper, read_experiments(folders)), "results"))
 
     one, two, three = "freq_simo1_siso2", "freq_simo1_siso2_iter2", "freq_simo1_siso2_iter3"
     lines = page((one, 0, (6.0, 3.0)), (two, 0, (6.5, 7.0)), (two, 1, (6.5, 7.5)), (one, 1, (6.0, 3.5)))

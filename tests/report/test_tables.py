@@ -16,6 +16,7 @@ from itersep.metrics import mean_interval
 from itersep.report.experiment import read_experiments
 from itersep.report.paper import PaperRow, PaperTables, read_paper
 from itersep.report.results import render_results
+from itersep.report.scales import compare
 from itersep.report.tables import render_paper
 
 ROWS = Path(__file__).resolve().parents[2] / "egs/librispeech_nonspeech/local/rows.yaml"
@@ -54,7 +55,7 @@ def at_paper_scale(paper: PaperTables) -> PaperTables:
 
 
 def render(paper: PaperTables, *folders: Path) -> str:
-    return "\n".join(render_paper(paper, read_experiments([str(folder) for folder in folders])))
+    return "\n".join(render_paper(compare(paper, read_experiments([str(folder) for folder in folders])), "results"))
 
 
 def cells(page: str, row: str) -> list[list[str]]:
@@ -178,7 +179,7 @@ def test_rows_are_told_by_what_they_are_not_by_name(paper: PaperTables, train: T
 
 def test_the_page_holds_the_tables_before_all_else(paper: PaperTables, train: Train) -> None:
     records = read_experiments([str(train("time_simo2_siso4", (3.0,)))])
-    pages = [render_results(records, "results", "report.py", paper) for _ in range(2)]
+    pages = [render_results(records, "results", "report.py", compare(paper, records)) for _ in range(2)]
     assert pages[0] == pages[1] and pages[0].index("### Table 1") < pages[0].index("## test_2mix")
     assert "### Table 1" not in render_results(records, "results", "report.py")
 

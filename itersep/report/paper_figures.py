@@ -1,0 +1,123 @@
+"""Figures of a paper's rows beside what was measured: quality against compute, and the answers to its questions."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FixedLocator
+
+from itersep.report.experiment import answers_figure_name, compute_figure_name
+from itersep.report.figures import COLOURS, GREY, INK, finish, height_in, line_look, style_axes
+from itersep.report.paper import PaperTables
+from itersep.report.questions import Answer, answer_questions
+from itersep.report.scales import Compared, Runs, mean_over_seeds
+from itersep.report.tables import gmacs
+
+TREND_COLOURS = {"agrees": COLOURS[0], "disagrees": COLOURS[1]}  # what can't be told is grey
+LINEAR_DB = 1  # differences beyond are drawn on a logarithmic scale: the paper's are 0.1 to 6 dB
+TICKS_DB = (-5, -2, -1, -0.5, 0, 0.5, 1, 2, 5)
+
+
+def draw_paper_figures(compared: Compared, beside: Path) -> None:
+    """Draw the figures of each scale at which rows were run into the folder ``beside``."""
+    for place, runs in enumerate(compared.scales.values()):
+        if runs:
+            plot_compute(beside / compute_figure_name(place), compared.paper, runs)
+        if answers := answer_questions(compared.paper.questions, runs):
+            plot_answers(beside / answers_figure_name(place), answers)
+
+
+def plot_compute(path: Path, paper: PaperTables, runs: Runs) -> None:
+    """SI-SDR of the rows that were run against their multiply-accumulates, the paper's and ours side by side.
+
+    A line joins the iterations that a row was trained for; both plots span as many dB.
+    """
+    rows = [row for row in paper.rows if row.name in runs]
+    figure = Figure(figsize=(10.5, height_in(len(rows) + 1)), layout="constrained")
+    theirs, ours = figure.subplots(1, 2, sharex=True)
+    for axes, title in ((theirs, "the paper"), (ours, "here: mean over seeds, and each seed")):
+        style_axes(axes)
+        axes.set_title(title, loc="left", fontsize=9, color=INK)
+        axes.set_xlabel("10⁹ multiply-accumulates a second of audio")
+    theirs.set_ylabel("SI-SDR (dB)")
+    for k, row in enumerate(rows):
+        colour, style = line_look(k)
+        look = {"color": colour, "linestyle": style, "marker": "o", "markersize": 5}
+        trained = range(1, row.config["model"]["iterations"] + 1)
+        cost = {i: gmacs(row, i) for i in trained}
+        said = [i for i in trained if i in row.values]
+        theirs.plot([cost[i] for i in said], [row.values[i] for i in said], label=row.name, **look)
+        means = {i: mean for i in trained if (mean := mean_over_seeds(runs[row.name], i)).mean is not None}
+        ours.plot([cost[i] for i in means], [mean.mean for mean in means.values()], **look)
+        for run in runs[row.name]:
+            for i in means:
+                ours.plot(cost[i], mean_over_seeds([run], i).mean, "_", color=colour, markersize=9)
+    _span_alike(theirs, ours)
+    _mark_compute(ours)
+    finish(figure, path, "SI-SDR against compute, iteration by iteration", legend=True)
+
+
+def plot_answers(path: Path, answers: Mapping[str, Sequence[Answer]]) -> None:
+    """The differences that answer a paper's questions: ours with their intervals and each seed's, and the paper's."""
+    lines: list[tuple[str, Answer | None]] = []
+    for question, given in answers.items():
+        lines.append((question, None))
+        lines += [(_name(answer), answer) for answer in given]
+    figure = Figure(figsize=(10.5, 1.0 + 0.22 * len(lines)), layout="constrained")
+    axes = figure.add_subplot()
+    style_axes(axes)
+    axes.grid(axis="y", visible=False)
+    axes.axvline(0, color=GREY, linewidth=1)
+    for y, (_, answer) in enumerate(lines):
+        if answer is not None:
+            _draw_answer(axes, y, answer)
+    axes.set_yticks(range(len(lines)), [text for text, _ in lines], fontsize=8)
+    for label, (_, answer) in zip(axes.get_yticklabels(), lines, strict=True):
+        label.set_fontweight("bold" if answer is None else "normal")
+    axes.set_ylim(len(lines) - 0.5, -0.5)
+    axes.set_xscale("symlog", linthresh=LINEAR_DB)
+    axes.xaxis.set_major_locator(FixedLocator(TICKS_DB))
+    axes.xaxis.set_minor_locator(FixedLocator([]))
+    axes.xaxis.set_major_formatter("{x:+g}")
+    axes.set_xlabel(f"difference in SI-SDR (dB), logarithmic beyond {LINEAR_DB} dB")
+    for label, look in (
+        ("here, agrees", {"marker": "o", "color": COLOURS[0]}),
+        ("here, disagrees", {"marker": "o", "color": COLOURS[1]}),
+        ("here, can't be told", {"marker": "o", "color": GREY}),
+        ("each seed", {"marker": "|", "color": INK}),
+        ("the paper", {"marker": "D", "color": INK, "markerfacecolor": "none"}),
+    ):
+        axes.plot([], [], linestyle="", markersize=5, label=label, **look)
+    finish(figure, path, "The paper's questions: what the second has more than the first", legend=True)
+
+
+def _draw_answer(axes: Axes, y: int, answer: Answer) -> None:
+    colour = TREND_COLOURS.get(answer.trend, GREY)
+    if answer.ours.low is not None:
+        axes.hlines(y, answer.ours.low, answer.ours.high, color=colour, linewidth=2)
+    axes.plot(answer.ours.mean, y, "o", color=colour, markersize=5)
+    axes.plot(answer.by_seed, [y] * len(answer.by_seed), "|", color=INK, markersize=7)
+    axes.plot(answer.paper_db, y, "D", color=INK, markerfacecolor="none", markersize=5)
+
+
+def _name(answer: Answer) -> str:
+    first, second = (f"{number.row.name} {number.iterations}" for number in (answer.first, answer.second))
+    return f"{first} → {second}"
+
+
+def _span_alike(*plots: Axes) -> None:
+    """Have plots of different levels show as many dB, so that slopes can be compared."""
+    limits = [axes.get_ylim() for axes in plots]
+    half = max(high - low for low, high in limits) / 2
+    for axes, (low, high) in zip(plots, limits, strict=True):
+        axes.set_ylim((low + high) / 2 - half, (low + high) / 2 + half)
+
+
+def _mark_compute(axes: Axes) -> None:
+    axes.set_xscale("log")
+    low, high = axes.get_xlim()
+    ticks = [tick for tick in (0.25, 0.5, 1, 2, 4, 8, 16, 32) if low <= tick <= high]
+    axes.xaxis.set_major_locator(FixedLocator(ticks))
+    axes.xaxis.set_minor_locator(FixedLocator([]))
+    axes.xaxis.set_major_formatter("{x:g}")

@@ -1,0 +1,90 @@
+"""Which experiments are rows of a paper, and at what scale: what sets their trainings apart from the paper's."""
+
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from itersep.metrics import Mean, mean_interval
+from itersep.report.experiment import ExperimentRecord, ScoredSet
+from itersep.report.paper import PaperTables, data_sizes
+from itersep.report.summary import mixture_means
+from itersep.score import read_scores
+
+
+@dataclass(frozen=True)
+class Run:
+    """An experiment that is a row of the paper, on one set."""
+
+    record: ExperimentRecord
+    scored: ScoredSet
+
+    @property
+    def seed(self) -> int:
+        """That of its training."""
+        return self.record.config["train"]["seed"]
+
+    @cached_property
+    def si_sdr_db(self) -> dict[int, dict[str, float]]:
+        """Iteration -> mixture -> mean SI-SDR of its speakers (dB)."""
+        return mixture_means(read_scores(self.scored.folder / "scores.csv"), "si_sdr_db")
+
+
+@dataclass(frozen=True)
+class Scale:
+    """A test set, and what sets trainings apart from the paper's, in words: nothing at the paper's own scale."""
+
+    test_set: str = ""
+    differences: tuple[str, ...] = ()
+
+
+Runs = dict[str, list[Run]]  # row -> its runs, by seed
+
+
+@dataclass(frozen=True)
+class Compared:
+    """A paper's tables, and the runs of its rows at each scale."""
+
+    paper: PaperTables
+    scales: dict[Scale, Runs]
+
+
+def compare(paper: PaperTables, records: Sequence[ExperimentRecord]) -> Compared:
+    """The runs of the paper's rows at each scale, the paper's own first, then those with most rows.
+
+    Experiments that are no row are left out.
+    """
+    scales: dict[Scale, Runs] = {}
+    for record in records:
+        for row in paper.rows if record.config else ():
+            differences = row.scale_of(record.config)
+            for scored in record.sets if differences is not None else ():
+                runs = scales.setdefault(_describe_scale(paper, record, scored, differences), {})
+                runs.setdefault(row.name, []).append(Run(record, scored))
+    for runs in scales.values():
+        for same in runs.values():
+            same.sort(key=lambda run: (run.seed, run.record.name))
+    ordered = sorted(scales.items(), key=lambda item: (len(item[0].differences) > 0, -len(item[1])))
+    return Compared(paper, dict(ordered) or {Scale(): {}})
+
+
+def mean_over_seeds(runs: Sequence[Run], iterations: int) -> Mean:
+    """SI-SDR (dB) after so many iterations: each mixture's mean over the runs that go that far, and the mean of these.
+
+    The interval is over mixtures.
+    """
+    seeds = [run.si_sdr_db[iterations] for run in runs if iterations in run.si_sdr_db]
+    common = sorted(set.intersection(*map(set, seeds))) if seeds else []
+    return mean_interval([statistics.fmean(seed[utt] for seed in seeds) for utt in common])
+
+
+def _describe_scale(
+    paper: PaperTables, record: ExperimentRecord, scored: ScoredSet, settings: dict[str, tuple[Any, Any]]
+) -> Scale:
+    sizes = data_sizes(record.config) | {"test mixtures": scored.summary["mixtures"]}
+    counts = [f"{n} {what} for {paper.sizes[what]}" for what, n in sizes.items() if n != paper.sizes[what]]
+    stopped = [] if record.finished or not record.history else [f"stopped after {len(record.history)} epochs"]
+    return Scale(
+        scored.name, (*(f"{key} {value} for {own}" for key, (value, own) in settings.items()), *counts, *stopped)
+    )
