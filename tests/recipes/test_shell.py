@@ -136,3 +136,11 @@ def test_programs_stop_at_errors_and_can_be_run(script):
     text, sourced = (ROOT / script).read_text(), Path(script).name in SOURCED
     assert sourced or "\nset -euo pipefail\n" in text
     assert os.access(ROOT / script, os.X_OK) != sourced
+
+
+def test_what_starts_with_an_interpreters_name_can_be_run_and_nothing_else():
+    listed = run("git", "-C", ROOT, "ls-files", "-z").stdout.split("\0")
+    files = [ROOT / name for name in listed if name and (ROOT / name).is_file()]
+    assert len(files) > 100
+    starts = {path for path in files if path.read_bytes()[:2] == b"#!"}
+    assert starts == {path for path in files if os.access(path, os.X_OK)}
