@@ -10,7 +10,7 @@ from matplotlib.ticker import FixedLocator
 from itersep.report.experiment import answers_figure_name, compute_figure_name
 from itersep.report.figures import COLOURS, GREY, INK, finish, height_in, line_look, style_axes
 from itersep.report.paper import PaperTables
-from itersep.report.questions import Answer, answer_questions
+from itersep.report.questions import BY_ONE_SEED, Answer, answer_questions
 from itersep.report.scales import Compared, Runs, mean_over_seeds
 from itersep.report.tables import gmacs
 
@@ -93,7 +93,7 @@ def plot_answers(path: Path, answers: Mapping[str, Sequence[Answer]]) -> None:
 
 
 def _draw_answer(axes: Axes, y: int, answer: Answer) -> None:
-    colour = TREND_COLOURS.get(answer.trend, GREY)
+    colour = TREND_COLOURS.get(answer.trend.removesuffix(BY_ONE_SEED), GREY)
     if answer.ours.low is not None:
         axes.hlines(y, answer.ours.low, answer.ours.high, color=colour, linewidth=2)
     axes.plot(answer.ours.mean, y, "o", color=colour, markersize=5)

@@ -14,12 +14,14 @@ EXPLANATION = (
     "What *to* has more than *from*, in dB SI-SDR; a row and, after it, its inference iterations. *ours*: mean of the "
     "mixtures' differences, each the mean over the seeds that both rows have, with its 95 % interval over mixtures, "
     "which says nothing of other seeds; *by seed*: each seed's own mean. *trend*: it *agrees* with the paper's sign, "
-    "or *disagrees*, where the interval leaves out zero and no seed says otherwise; else it *can't be told*. Where the "
-    "paper has no difference, which its one digit tells to 0.1 dB, the interval has to lie within that, or beyond it. "
-    "Pairs of which not both have been run are left out."
+    "or *disagrees*, where the interval leaves out zero and no seed says otherwise; else it *can't be told*. *By one "
+    "seed*: of two trainings, whose chances the interval does not know. Where the paper has no difference, which its "
+    "one digit tells to 0.1 dB, the interval has to lie within that, or beyond it. Pairs of which not both have been "
+    "run are left out."
 )
 
 UNTOLD = "can't be told"
+BY_ONE_SEED = ", by one seed"
 ROUNDING_DB = 0.1  # of a difference of two of the paper's numbers
 
 
@@ -39,8 +41,10 @@ class Answer:
 
     @property
     def trend(self) -> str:
-        """Whether ours has the paper's sign, as far as can be told."""
-        return judge(self.paper_db, self.ours, self.by_seed)
+        """Whether ours has the paper's sign, as far as can be told; what one seed of two trainings tells is marked."""
+        told = judge(self.paper_db, self.ours, self.by_seed)
+        alone = len(self.by_seed) == 1 and self.first.row is not self.second.row
+        return told + BY_ONE_SEED if alone and told != UNTOLD else told
 
 
 def answer_questions(

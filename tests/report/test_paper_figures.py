@@ -67,7 +67,7 @@ def test_more_is_drawn_further_right(tmp_path: Path) -> None:
     """The paper has more of the second; so have we, in the first answer, and less in the other."""
     rows = {row.name: row for row in read_paper(ROWS).rows}
     first, second = PaperNumber(rows[ONE], 1, 9.1), PaperNumber(rows[TWO], 2, 9.6)
-    answers = [Answer(first, second, Mean(m, m - 0.1, m + 0.1), (m,)) for m in (0.3, -0.3)]
+    answers = [Answer(first, second, Mean(m, m - 0.1, m + 0.1), (m, m)) for m in (0.3, -0.3)]
     assert [answer.trend for answer in answers] == ["agrees", "disagrees"]
     plot_answers(tmp_path / "answers.png", {"Better?": answers})
     (agrees_y, agrees_x), (disagrees_y, disagrees_x) = (places(tmp_path / "answers.png", c) for c in COLOURS[:2])

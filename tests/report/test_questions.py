@@ -11,8 +11,8 @@ import yaml
 
 from itersep.metrics import Mean, mean_interval
 from itersep.report.experiment import read_experiments
-from itersep.report.paper import read_paper
-from itersep.report.questions import judge, paired_difference
+from itersep.report.paper import PaperNumber, read_paper
+from itersep.report.questions import Answer, judge, paired_difference
 from itersep.report.scales import compare
 from itersep.report.tables import render_paper
 
@@ -43,6 +43,18 @@ def test_a_difference_is_that_of_each_mixture():
 )
 def test_only_what_intervals_and_seeds_carry_is_told(paper_db, mean, half_width, by_seed, trend):
     assert judge(paper_db, Mean(mean, mean - half_width, mean + half_width), by_seed) == trend
+
+
+def test_two_trainings_with_one_seed_are_told_with_reserve():
+    rows = {row.name: row for row in read_paper(ROWS).rows}
+    one, two = PaperNumber(rows["freq_simo1_siso2"], 1, 9.1), PaperNumber(rows["freq_simo1_siso2_iter2"], 2, 9.6)
+    falls = PaperNumber(rows["freq_simo1_siso2"], 2, 3.4)
+    more, less = Mean(0.3, 0.2, 0.4), Mean(-0.3, -0.4, -0.2)
+    assert Answer(one, two, more, (0.3,)).trend == "agrees, by one seed"
+    assert Answer(one, two, less, (-0.3,)).trend == "disagrees, by one seed"
+    assert Answer(one, two, Mean(0.1, -0.1, 0.3), (0.1,)).trend == "can't be told"
+    assert Answer(one, two, more, (0.25, 0.35)).trend == "agrees"
+    assert Answer(one, falls, less, (-0.3,)).trend == "agrees"  # one training: both numbers are of the same weights
 
 
 def test_one_mixture_tells_nothing():
