@@ -12,6 +12,7 @@ import re
 import shlex
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from difflib import get_close_matches
 from itertools import zip_longest
 from typing import Any
 
@@ -46,16 +47,32 @@ def make_parser(description: str) -> ArgumentParser:
 
 def parse(parser: ArgumentParser, argv: Sequence[str] | None = None) -> Namespace:
     """Parse the command line; a mistake raises UserError in one line."""
-    words = sys.argv[1:] if argv is None else list(argv)
+    words = [_spell(parser, word) for word in (sys.argv[1:] if argv is None else argv)]
     origins = _check_yaml(parser, words)
     try:
         parsed = parser.parse_args(words)
         check_values(parser, parsed)
     except (ArgumentError, TypeError, ValueError) as error:
-        raise UserError(_name_origin(one_line(error), words, origins)) from None
+        raise UserError(_name_origin(one_line(error), words, origins) + _suggest(parser, one_line(error))) from None
     if vars(parsed).get("out") == "":
         raise UserError("--out is empty; name a file or folder to write")
     return parsed
+
+
+def _spell(parser: ArgumentParser, word: str) -> str:
+    """An option as the parser knows it: --corpus-dir, as run.sh has it, is --corpus_dir too."""
+    name, equals, value = word.partition("=")
+    known = {option for action in parser._actions for option in action.option_strings}
+    other = "--" + name[2:].replace("-", "_")
+    return other + equals + value if name.startswith("--") and name not in known and other in known else word
+
+
+def _suggest(parser: ArgumentParser, message: str) -> str:
+    """The option that an unknown one is closest to; nothing for other mistakes."""
+    unknown = re.search(r"nrecognized arguments: (--[^\s=]+)", message)
+    known = [option for action in parser._actions for option in action.option_strings]
+    close = get_close_matches(unknown[1], known, 1) if unknown else []
+    return f"; is it {close[0]}?" if close else ""
 
 
 def check_values(parser: ArgumentParser, parsed: Namespace) -> None:

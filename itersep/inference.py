@@ -46,7 +46,12 @@ def load(path: str | Path | None = None, device: str = "auto", windows: WindowSp
     Raises UserError that names what is missing, broken, or does not fit this version.
     """
     origin = Path(path) if path is not None else packaged_model()
-    network, config = _load_network(origin)
+    if _is_hub_name(origin):
+        from itersep.hub import load_pretrained
+
+        network, config = load_pretrained(str(origin))
+    else:
+        network, config = load_network(origin)
     return Separator(network.to(choose_device(device)), config, windows)
 
 
@@ -161,11 +166,14 @@ def _resamplers(sample_rate: int, model_rate: int) -> tuple[torch.nn.Module, tor
     )
 
 
-def _load_network(origin: Path) -> tuple[IterativeSeparator, dict[str, Any]]:
+def load_network(origin: Path) -> tuple[IterativeSeparator, dict[str, Any]]:
+    """The network, in evaluation mode, and configuration of an experiment, a checkpoint or a published folder here."""
     if origin.is_file() or (origin / "best.pt").exists():
         return load_model(origin)
     from itersep.hub import is_pretrained, load_pretrained  # loads huggingface_hub, which takes a while
 
-    if is_pretrained(origin) or (not origin.exists() and len(origin.parts) == 2 and not origin.is_absolute()):
-        return load_pretrained(str(origin))
-    return load_model(origin)
+    return load_pretrained(origin) if is_pretrained(origin) else load_model(origin)
+
+
+def _is_hub_name(origin: Path) -> bool:
+    return not origin.exists() and len(origin.parts) == 2 and not origin.is_absolute()

@@ -17,9 +17,9 @@ from itersep.files import read_text
 PLAIN = (str, int, float, bool, type(None))
 
 
-def read_yaml(path: str | Path) -> dict[str, Any]:
+def read_yaml(path: str | Path, if_missing: str = "name another yaml file") -> dict[str, Any]:
     """The settings of a yaml file: plain data, no key twice. Raises UserError that names the file and the line."""
-    return parse_yaml(read_text(path, "name another yaml file"), path)
+    return parse_yaml(read_text(path, if_missing), path)
 
 
 def parse_yaml(text: str, origin: object) -> dict[str, Any]:
@@ -64,7 +64,7 @@ def check_settings(
             where = origin
             if parts_in_files and isinstance(value, str):
                 where = Path(str(origin)).parent / value
-                value = read_yaml(where)
+                value = read_yaml(where, f"name another yaml file in {origin}, {full}")
             origins |= check_settings(value, known[name], where, full, parts_in_files)
         elif isinstance(value, PLAIN) or (isinstance(value, list) and all(isinstance(item, PLAIN) for item in value)):
             origins[full] = origin

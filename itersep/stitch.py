@@ -37,15 +37,17 @@ class WindowSpec:
 
     Args:
         length_s: length; longer ones hold more speech to tell the voices by, and lose less to the overlaps
-        overlap_s: what a window shares with the next
+        overlap_s: what a window shares with the next; None: half of it
     """
 
     length_s: float = 16.0
-    overlap_s: float = 8.0
+    overlap_s: float | None = None
 
     def __post_init__(self) -> None:
         if self.length_s < SHORTEST_S:
             raise ValueError(f"windows of {self.length_s:g} s are too short; take at least {SHORTEST_S:g} s")
+        if self.overlap_s is None:
+            object.__setattr__(self, "overlap_s", self.length_s / 2)  # frozen for everyone else
         if not 0 < self.overlap_s <= self.length_s / 2:
             raise ValueError(
                 f"windows of {self.length_s:g} s cannot overlap by {self.overlap_s:g} s: it must be above 0 and at "

@@ -352,6 +352,8 @@ CASES = [
     Case("a corpus of text called .wav", PREPARE, all_of(*(text(f"corpus/s{s}/a.wav", "x") for s in range(6))),
          "new/train: nothing usable was found for it .corpus/s[0-5]/a.wav: unreadable"),
     Case("a corpus that is a file", f"{PREPARE} --corpus_dir rec.wav", nothing, "rec.wav: no such folder"),
+    Case("an option in run.sh's spelling", f"{PREPARE} --corpus-dir=rec.wav", nothing, "rec.wav: no such folder"),
+    Case("an option misspelt", f"{PREPARE} --corpus rec.wav", nothing, "is it --corpus_dir?"),
     # Corpora too small
     Case("one speaker", SIMULATE, only("s0"), "speech: has 1 speakers where a mixture needs 2"),
     Case("one speaker, to train", TRAIN, only("s0"), "speech: has 1 speakers where a mixture needs 2"),

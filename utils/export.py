@@ -1,13 +1,14 @@
 #!/usr/bin/env python3
 """Write a trained model as ONNX, any length in and out, checked with onnxruntime against torch before it is written."""
 
+from pathlib import Path
+
 from jsonargparse import ArgumentParser
 from jsonargparse.typing import NonNegativeInt
 
 from itersep.cli import guard, parse
 from itersep.export import export_onnx
-from itersep.hub import is_pretrained, load_pretrained
-from itersep.train.checkpoint import load_model
+from itersep.inference import load_network
 
 
 def main() -> None:
@@ -19,8 +20,7 @@ def main() -> None:
         "--iterations", type=NonNegativeInt, default=0, help="separations; 0: as many as it was trained for"
     )
     options = parse(parser)
-    load = load_pretrained if is_pretrained(options.model) else load_model
-    model, config = load(options.model)
+    model, config = load_network(Path(options.model))
     rate, iterations = config["data"]["simulation"]["sample_rate"], options.iterations or model.iterations
     differences = export_onnx(model, options.out, rate, iterations)
     print(f"{options.out}: {rate} Hz, iterations: {iterations}; largest difference between onnxruntime and torch:")

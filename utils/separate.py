@@ -1,13 +1,14 @@
 #!/usr/bin/env python3
 """Stage 3: data/<set>/wav.scp -> exp/<name>/<set>/iter<i>/spk<c>.scp."""
 
+from pathlib import Path
 from typing import Literal
 
 from jsonargparse.typing import NonNegativeInt, PositiveInt
 
 from itersep.cli import command_line, run_program
+from itersep.inference import load_network
 from itersep.separate import Separation, files_sha256, model_sha256, read_gains, read_mixtures, separate_set
-from itersep.train.checkpoint import load_model
 from itersep.train.runtime import choose_device
 
 
@@ -23,7 +24,7 @@ def main(
     """Separate every mixture of a data directory with a trained model, keeping the estimates of every iteration.
 
     Args:
-        model: experiment folder (its best checkpoint is taken) or checkpoint file
+        model: experiment folder (its best checkpoint is taken), checkpoint file, or folder of a published model
         data: data directory with wav.scp
         out: folder for the estimates: iter1/spk1.scp, iter1/spk2.scp, iter2/...
         iterations: separate 1 to this many times; 0: as many as the model was trained for
@@ -33,7 +34,7 @@ def main(
     """
     place = choose_device(device).type
     mixtures = read_mixtures(data)
-    network, config = load_model(model)
+    network, config = load_network(Path(model))
     made_by = Separation(
         model_sha256=model_sha256(network, config["model"]),
         mixtures_sha256=files_sha256(mixtures),

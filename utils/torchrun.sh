@@ -6,6 +6,7 @@
 # process does.
 set -euo pipefail
 
+if [ "${1:-}" = --help ]; then sed -n '2,/^[^#]/{s/^# \{0,1\}//p}' "$0"; exit; fi
 [[ $# -ge 2 && $1 =~ ^[1-9][0-9]*$ ]] || { echo "usage: torchrun.sh PROCESSES command [arguments]" >&2; exit 2; }
 processes=$1
 shift

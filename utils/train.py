@@ -103,12 +103,18 @@ def describe_run(trainer: Trainer) -> dict[str, Any]:
 
 
 def find_commit() -> str | None:
-    """The commit of this checkout, with "-dirty" where files of it were changed; None where git does not know."""
-    asked = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
+    """The commit of this checkout, with "-dirty" where files of it were changed; None where git does not know.
+
+    The pages of results, which stage 4 writes anew, are no change.
+    """
+    git = ["git", "-C", str(Path(__file__).resolve().parent.parent)]
+    pages = [":!egs/*/RESULTS.md", ":!egs/*/results/*", ":!egs/*/records/*"]
     try:
-        return subprocess.run(asked, capture_output=True, text=True, check=True).stdout.strip()
+        commit = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True, check=True).stdout.strip()
+        changed = subprocess.run([*git, "diff", "HEAD", "--quiet", "--", ".", *pages], capture_output=True).returncode
     except (OSError, subprocess.CalledProcessError):
         return None
+    return commit + "-dirty" * bool(changed)
 
 
 if __name__ == "__main__":

@@ -27,7 +27,7 @@ def separate_recordings(options: Namespace) -> None:
     try:
         windows = WindowSpec(options.window, options.overlap)
     except ValueError as error:
-        raise UserError(str(error)) from None
+        raise UserError(f"--window, --overlap: {error}") from None
     model = load(options.model, options.device, windows)
     notes = Notes(out_dir)
     how = {
@@ -99,7 +99,9 @@ def _parse() -> Namespace:
         help="end the iterations of a window where one changes the estimates by less than this, relative to them",
     )
     parser.add_argument("--window", type=PositiveFloat, default=WindowSpec.length_s, help="seconds separated at a time")
-    parser.add_argument("--overlap", type=PositiveFloat, default=WindowSpec.overlap_s, help="seconds of two windows")
+    parser.add_argument(
+        "--overlap", type=PositiveFloat | None, help="seconds that two windows share; without, half of a window"
+    )
     parser.add_argument("--device", type=Literal["auto", "cpu", "cuda"], default="auto", help="where the model runs")
     return parse(parser)
 

@@ -78,7 +78,10 @@ def _check_format(path: str | Path, rate: int, channels: int, sample_rate: int) 
     if channels != 1:
         raise UserError(f"{path}: has {channels} channels where one is expected; convert it to mono")
     if rate != sample_rate:
-        raise UserError(f"{path}: sample rate is {rate} Hz where {sample_rate} Hz is expected; resample it")
+        raise UserError(
+            f"{path}: sample rate is {rate} Hz where {sample_rate} Hz is expected; resample it, or set sample_rate to "
+            "what the data have"
+        )
 
 
 def _reason(path: str | Path, error: Exception) -> str:

@@ -87,7 +87,8 @@ class Cleaned(Preparation):
             write_audio(path, samples, sample_rate)
             utterances[utt] = Utterance(path, speaker, samples.size / sample_rate)
         if not utterances:
-            skipped += [(self.recordings[index].path, "too short to make an utterance") for index, _ in clips]
+            what = f"less than {self.min_s:g} s of sound, which is needed"
+            skipped += [(self.recordings[index].path, what) for index, _ in clips]
         return utterances, skipped
 
 

@@ -64,13 +64,16 @@ model = itersep.load("{where}")
 
 
 def _describe_mixtures(data: dict[str, Any]) -> str:
+    """How the mixtures came about: of fresh ones the configuration tells all, of those from files only their length."""
     simulation = data["simulation"]
+    if data["mode"] != "fresh":
+        return f"Pieces of {data['segment_s']:g} s of mixtures that were the same in every epoch."
     low_t60, high_t60 = simulation["t60_s"]
     low_snr, high_snr = simulation["noise_snr_db"]
-    how = "drawn afresh in every epoch" if data["mode"] == "fresh" else "rendered once"
+    noise = f"noise {low_snr:g} to {high_snr:g} dB below the voices" if data["noise"] is not None else "no noise"
     return (
-        f"Mixtures were simulated and {how}: rooms with a T60 of {low_t60:g} to {high_t60:g} s, noise {low_snr:g} to "
-        f"{high_snr:g} dB below the voices, {data['segment_s']:g} s long. Other conditions were not trained on."
+        f"Mixtures were simulated and drawn afresh in every epoch: rooms with a T60 of {low_t60:g} to {high_t60:g} s, "
+        f"{noise}, {simulation['length_s']:g} s long. Other conditions were not trained on."
     )
 
 

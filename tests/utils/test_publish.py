@@ -12,6 +12,8 @@ import yaml
 from huggingface_hub import ModelCard
 
 from itersep.hub import PretrainedModel, load_pretrained
+from itersep.report.card import render_card
+from itersep.report.experiment import ExperimentRecord
 from itersep.score import Score, read_scores
 from itersep.train.checkpoint import load_model, save_checkpoint
 from itersep.train.config import Experiment
@@ -75,6 +77,24 @@ def test_a_published_experiment_is_its_best_model_and_a_card_of_its_run(
         found = [float(cell.split()[0]) for cell in row.strip("|").split("|")[1:]]
         metrics = ("si_sdr_db", "si_sdri_db", "sdr_db")
         assert found == [pytest.approx(mean(scores, iteration, metric), abs=0.0051) for metric in metrics]
+
+
+@pytest.mark.parametrize(
+    ("settings", "told"),
+    [
+        ({"mode": "fresh", "noise": "data/noise", "segment_s": 1.0}, "noise 10 to 20 dB below the voices, 4 s long."),
+        ({"mode": "fresh", "noise": None, "segment_s": 1.0}, "T60 of 0.1 to 0.5 s, no noise, 4 s long."),
+        ({"mode": "rendered", "noise": None, "segment_s": 1.5}, "Pieces of 1.5 s of mixtures that were the same"),
+    ],
+)
+def test_the_card_says_of_the_mixtures_what_was_configured(settings: dict[str, Any], told: str) -> None:
+    drawn = {"sample_rate": 8000, "t60_s": [0.1, 0.5], "noise_snr_db": [10.0, 20.0], "length_s": 4.0}
+    network = {"sources": 2, "iterations": 2, "filterbank": {"kind": "stft"}}
+    config = {"model": {**network, "separator": {"simo_blocks": 1, "siso_blocks": 2}}}
+    config["data"] = {**settings, "simulation": drawn}
+    record = ExperimentRecord("tiny", Path("exp/tiny"), {}, config, "0f", [], [])
+    card = render_card(record, [], trained_on=TRAINED_ON, license_id="cc0-1.0", where="there")
+    assert told in card and ("T60" in card) == (settings["mode"] == "fresh")
 
 
 def test_the_hub_reads_the_cards_metadata(run_experiment: Path, publish: Callable) -> None:

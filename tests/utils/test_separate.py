@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from itersep.data.audio import read_audio, write_audio
 from itersep.data.datadir import read_table, write_table
 from itersep.errors import UserError
+from itersep.hub import PretrainedModel
 from itersep.separate import (
     Separation,
     files_sha256,
@@ -23,7 +24,7 @@ from itersep.separate import (
     read_separation,
     separate_set,
 )
-from itersep.train.checkpoint import load_checkpoint, save_checkpoint
+from itersep.train.checkpoint import load_checkpoint, load_model, save_checkpoint
 from itersep.train.config import build_experiment, config_parser
 
 RATE = 8000
@@ -234,6 +235,18 @@ def test_the_program_separates_by_a_checkpoint(
     for utt, path in read_table(tmp_path / "out3" / "iter3" / "spk2.scp").items():
         assert len(read_audio(path, RATE)) == len(read_audio(read_mixtures(mixture_dir)[utt], RATE))
     assert "separate.py --model" in json.loads(three["separation.json"])["command"]
+
+
+def test_a_published_model_is_the_same_as_its_checkpoint(
+    program: Callable, mixture_dir: Path, experiment_dir: Path, tmp_path: Path
+) -> None:
+    network, config = load_model(experiment_dir)
+    PretrainedModel(network, config, "").save_pretrained(tmp_path / "published")
+    for model, out in ((experiment_dir, "one"), (tmp_path / "published", "other")):
+        ended = program("separate.py", "--model", model, "--data", mixture_dir, "--out", tmp_path / out)
+        assert ended.status == 0, ended.err
+    one, other = contents(tmp_path / "one"), contents(tmp_path / "other")
+    assert all(one[name] == other[name] for name in one if name.endswith(".wav"))
 
 
 def test_the_program_says_that_it_scaled(

@@ -1,6 +1,7 @@
 import json
 import os
 import resource
+import runpy
 import signal
 import subprocess
 import sys
@@ -61,6 +62,24 @@ def test_a_run_leaves_what_the_next_stages_read_and_a_second_does_nothing(train:
     second = train("--out", out, "--train.epochs", 2)
     assert second.status == 0 and "trained already" in second.out
     assert {path: path.stat().st_mtime_ns for path in out.rglob("*")} == before
+
+
+def test_the_commit_is_of_the_code_not_of_the_pages_of_results(tmp_path: Path) -> None:
+    def git(*words: str) -> str:
+        command = ["git", "-C", str(tmp_path), "-c", "user.name=x", "-c", "user.email=x@y", *words]
+        return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+
+    for name in ("utils/train.py", "itersep/code.py", "egs/mini/RESULTS.md", "egs/mini/results/figure.png"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(Path(TRAIN).read_text() if name == "utils/train.py" else "before")
+    git("init")
+    git("add", ".")
+    git("commit", "-m", "first")
+    find_commit = runpy.run_path(str(tmp_path / "utils/train.py"))["find_commit"]
+    assert find_commit() == git("rev-parse", "HEAD")
+    for name, mark in (("RESULTS.md", ""), ("results/figure.png", ""), ("../../itersep/code.py", "-dirty")):
+        (tmp_path / "egs/mini" / name).write_text("after")
+        assert find_commit() == git("rev-parse", "HEAD") + mark
 
 
 def test_a_run_that_is_told_to_end_ends_like_an_undisturbed_one(config: Path, tmp_path: Path) -> None:
