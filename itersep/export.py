@@ -161,7 +161,7 @@ def _import(name: str) -> object:
     try:
         return __import__(name)
     except ImportError:
-        raise UserError(f"export needs the package {name}: pip install 'itersep[export]'") from None
+        raise UserError(f"export needs the package {name}: pip install '.[export]' in itersep's folder") from None
 
 
 @contextmanager

@@ -139,6 +139,8 @@ def iterate_until(
 
     Iterations end where `change_db` of every mixture is below ``until_change_db``, and after ``iterations``.
     """
+    if iterations < 1:
+        raise ValueError(f"iterations must be at least 1, not {iterations}")
     before, used = None, 0
     for layers in network.iterate(mix, iterations):
         used += 1
@@ -154,7 +156,7 @@ def _resamplers(sample_rate: int, model_rate: int) -> tuple[torch.nn.Module, tor
     """From a recording's rate to the model's, and back.
 
     Rates with no small ratio would take filters of gigabytes: the nearest small one is taken both ways, so that the
-    model hears the recording a millionth too fast or slow, and the way back undoes it.
+    model hears the recording up to half a thousandth too fast or slow, and the way back undoes it.
     """
     ratio = Fraction(model_rate, sample_rate).limit_denominator(FINEST) if model_rate != sample_rate else Fraction(1)
     if ratio == 1:

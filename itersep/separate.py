@@ -143,7 +143,8 @@ def start_folder(out_dir: Path, made_by: Separation, command: str) -> None:
         raise UserError(f"{old[0]}: was not made by a separation; choose another --out, or remove it")
     for folder in old:
         shutil.rmtree(folder)
-    (out_dir / "utt2gain").unlink(missing_ok=True)
+    for name in ("utt2gain", "scores.csv", "summary.json"):
+        (out_dir / name).unlink(missing_ok=True)
     Journal(out_dir / "utt2gain").remove()
     write_text(out_dir / "separation.json", json.dumps(asdict(made_by) | {"command": command}, indent=2) + "\n")
 

@@ -96,5 +96,5 @@ def test_an_export_that_differs_is_not_written(tmp_path: Path, monkeypatch: pyte
 
 def test_a_missing_package_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "onnxscript", None)
-    with pytest.raises(UserError, match=r"onnxscript: pip install 'itersep\[export\]'"):
+    with pytest.raises(UserError, match=r"onnxscript: pip install '\.\[export\]' in itersep's folder"):
         export_onnx(small_model("learned"), tmp_path / "model.onnx", RATE, 1)

@@ -137,6 +137,12 @@ def test_iterations_end_where_they_change_less_than_asked() -> None:
     assert iterate_until(Bands(), mix, 1, 100.0)[1] == 1
 
 
+@pytest.mark.parametrize("iterations", [0, -1])
+def test_no_iteration_is_refused(iterations: int) -> None:
+    with pytest.raises(ValueError, match="iterations must be at least 1"):
+        iterate_until(Bands(), torch.randn(1, 400), iterations)
+
+
 def test_fewer_iterations_are_the_first_of_more() -> None:
     mix = torch.randn(1, 4000)
     est, used = iterate_until(Bands(), mix, 8, -15.0)

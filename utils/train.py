@@ -17,6 +17,8 @@ import itersep
 from itersep.cli import command_line, guard, parse
 from itersep.errors import UserError
 from itersep.files import claimed, write_text
+from itersep.report.experiment import loss_order
+from itersep.report.paper import data_sizes
 from itersep.train.config import build_experiment, config_parser
 from itersep.train.distributed import World, join_world
 from itersep.train.trainer import Trainer
@@ -79,7 +81,7 @@ def check_best(trainer: Trainer) -> None:
 
 def log_end(trainer: Trainer) -> None:
     """What best.pt holds."""
-    best = min(trainer.progress.history, key=lambda record: record["valid_loss"])
+    best = min(trainer.progress.history, key=loss_order)
     epochs = trainer.best.epochs
     held = "its weights" if len(epochs) == 1 else f"the mean of the weights of epochs {sorted(epochs)}"
     log.info(
@@ -99,6 +101,7 @@ def describe_run(trainer: Trainer) -> dict[str, Any]:
         "torch": torch.__version__,
         "itersep": itersep.__version__,
         "commit": find_commit(),
+        "sizes": data_sizes(trainer.experiment.config),
     }
 
 

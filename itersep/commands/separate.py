@@ -1,5 +1,6 @@
 """itersep-separate: the speakers of any recording, each in a file of its own."""
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -40,6 +41,7 @@ def separate_recordings(options: Namespace) -> None:
     targets = {
         r.name: [out_dir / f"{r.name}_spk{c}.{options.format}" for c in range(1, model.sources + 1)] for r in recordings
     }
+    _spare_recordings(recordings, targets)
     todo = [r for r in recordings if not notes.has(r, how, targets[r.name])]
     scaled = 0
     total_s = sum(r.length / r.sample_rate for r in todo)
@@ -55,6 +57,16 @@ def separate_recordings(options: Namespace) -> None:
         print(f"{out_dir}: {len(recordings) - len(todo)} of {len(recordings)} recordings were done before")
     if scaled:
         print(f"{out_dir}: estimates of {scaled} recordings would have clipped and were scaled; {notes.path} tells how")
+
+
+def _spare_recordings(recordings: Sequence[Recording], targets: Mapping[str, Sequence[Path]]) -> None:
+    """Raise UserError where estimates would be written over a recording that is to be separated."""
+    given = {recording.path.resolve() for recording in recordings}
+    for name, files in targets.items():
+        for file in files:
+            if file.resolve() in given:
+                raise UserError(f"{file}: is to be separated itself, and would be written over by the estimates of "
+                                f"{name}; choose another --out")  # fmt: skip
 
 
 def _separate_one(

@@ -27,7 +27,8 @@ def best_permutation(scores: Tensor) -> Tensor:
         candidates = torch.tensor(list(permutations(range(sources))), device=scores.device)  # (C!, C)
         totals = scores[:, candidates, torch.arange(sources, device=scores.device)].sum(-1)  # (B, C!)
         return candidates[totals.argmax(-1)]
-    columns = [linear_sum_assignment(matrix.T, maximize=True)[1] for matrix in scores.cpu().numpy()]
+    matrices = np.nan_to_num(scores.cpu().numpy())  # which of those that are not finite are assigned does not matter
+    columns = [linear_sum_assignment(matrix.T, maximize=True)[1] for matrix in matrices]
     return torch.as_tensor(np.stack(columns), device=scores.device)
 
 

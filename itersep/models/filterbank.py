@@ -42,8 +42,11 @@ class FilterbankSpec:
             raise ValueError(
                 f"filterbank.filters is {self.filters}; the stft needs at least window/2 + 1 = {self.window // 2 + 1}"
             )
-        if self.kind == "stft" and self.window % self.hop:
-            raise ValueError(f"filterbank.hop must divide filterbank.window ({self.window}) for the stft")
+        if self.kind == "stft" and (self.window % self.hop or self.hop == self.window):
+            raise ValueError(
+                f"filterbank.hop is {self.hop}; for the stft it must divide filterbank.window ({self.window}), and "
+                "be at most half of it"
+            )
 
 
 def make_filterbank(spec: FilterbankSpec) -> "Filterbank":

@@ -1,8 +1,9 @@
 """What the stages left of an experiment in its folder exp/<name>, read for the report."""
 
+import math
 import shlex
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -59,13 +60,18 @@ class ExperimentRecord:
     def finished(self) -> bool:
         """Whether it was trained for all epochs, or until the validation loss had not become better for long."""
         epochs, train = len(self.history), self.config.get("train", {})
-        stale = epochs - self.best_epoch.get("epoch", 0)
+        stale = epochs - max(self.best_epoch.get("epoch", 0), train.get("one_pass_epochs", 0))
         return epochs > 0 and (epochs >= train["epochs"] or stale >= train["patience"])
 
     @property
     def best_epoch(self) -> dict[str, Any]:
-        """The record of the epoch with the lowest validation loss, whose weights are in best.pt."""
-        return min(self.history, key=lambda record: record["valid_loss"], default={})
+        """The record of the epoch with the lowest validation loss."""
+        return min(self.history, key=loss_order, default={})
+
+
+def loss_order(record: Mapping[str, Any]) -> tuple[bool, float]:
+    """Sorts epochs by validation loss, those without a number last."""
+    return math.isnan(record["valid_loss"]), record["valid_loss"]
 
 
 def read_experiments(folders: Sequence[str]) -> list[ExperimentRecord]:

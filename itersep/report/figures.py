@@ -142,14 +142,14 @@ def draw_bins(axes: Axes, key: str, tried: Tried) -> None:
 
 
 def draw_training(axes: Axes, record: ExperimentRecord) -> None:
-    """Training and validation loss over epochs; the epoch whose weights were kept is marked."""
+    """Training and validation loss over epochs; the epoch with the lowest of the latter is marked."""
     style_axes(axes)
     epochs = [line["epoch"] for line in record.history]
     marker = "o" if len(epochs) < 3 else ""
     for name, label, colour in (("train_loss", "training", COLOURS[1]), ("valid_loss", "validation", COLOURS[0])):
         axes.plot(epochs, [line[name] for line in record.history], color=colour, marker=marker, label=label)
     best = record.best_epoch
-    axes.plot(best["epoch"], best["valid_loss"], "o", color=COLOURS[0], markersize=7, label="kept")
+    axes.plot(best["epoch"], best["valid_loss"], "o", color=COLOURS[0], markersize=7, label="lowest")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_xlabel("epoch")
     axes.set_ylabel("loss (dB)")

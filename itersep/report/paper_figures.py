@@ -51,8 +51,8 @@ def plot_compute(path: Path, paper: PaperTables, runs: Runs) -> None:
         means = {i: mean for i in trained if (mean := mean_over_seeds(runs[row.name], i)).mean is not None}
         ours.plot([cost[i] for i in means], [mean.mean for mean in means.values()], **look)
         for run in runs[row.name]:
-            for i in means:
-                ours.plot(cost[i], mean_over_seeds([run], i).mean, "_", color=colour, markersize=9)
+            own = {i: mean for i in means if (mean := mean_over_seeds([run], i).mean) is not None}
+            ours.plot([cost[i] for i in own], own.values(), "_", color=colour, markersize=9)
     _span_alike(theirs, ours)
     _mark_compute(ours)
     finish(figure, path, "SI-SDR against compute, iteration by iteration", legend=True)

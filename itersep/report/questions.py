@@ -16,8 +16,8 @@ EXPLANATION = (
     "which says nothing of other seeds; *by seed*: each seed's own mean. *trend*: it *agrees* with the paper's sign, "
     "or *disagrees*, where the interval leaves out zero and no seed says otherwise; else it *can't be told*. *By one "
     "seed*: of two trainings, whose chances the interval does not know. Where the paper has no difference, which its "
-    "one digit tells to 0.1 dB, the interval has to lie within that, or beyond it. Pairs of which not both have been "
-    "run are left out."
+    "one digit tells to 0.1 dB, interval and seeds have to lie within that, or beyond it. Pairs of which not both have "
+    "been run are left out."
 )
 
 UNTOLD = "can't be told"
@@ -77,8 +77,9 @@ def judge(paper_db: float, ours: Mean, by_seed: Sequence[float]) -> str:
     if ours.low is None or ours.high is None:
         return UNTOLD
     if not paper_db:
-        within = ours.low >= -ROUNDING_DB and ours.high <= ROUNDING_DB
-        beyond = ours.low > ROUNDING_DB or ours.high < -ROUNDING_DB
+        least, most = min(ours.low, *by_seed), max(ours.high, *by_seed)
+        within = least >= -ROUNDING_DB and most <= ROUNDING_DB
+        beyond = least > ROUNDING_DB or most < -ROUNDING_DB
         return "agrees" if within else "disagrees" if beyond else UNTOLD
     if ours.low <= 0 <= ours.high or min(by_seed) <= 0 <= max(by_seed):
         return UNTOLD
@@ -91,8 +92,10 @@ def _answer(first: PaperNumber, second: PaperNumber, runs: Runs) -> Answer | Non
     if not seeds:
         return None
     before, after = ({seed: side[seed] for seed in seeds} for side in sides)
-    by_seed = (paired_difference({0: before[seed]}, {0: after[seed]}).mean or 0.0 for seed in seeds)
-    return Answer(first, second, paired_difference(before, after), tuple(by_seed))
+    ours = paired_difference(before, after)
+    if ours.mean is None:  # no mixture in common
+        return None
+    return Answer(first, second, ours, tuple(paired_difference({0: before[s]}, {0: after[s]}).mean for s in seeds))
 
 
 def _by_seed(runs: Runs, number: PaperNumber) -> dict[int, dict[str, float]]:

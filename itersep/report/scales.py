@@ -33,9 +33,13 @@ class Run:
 
 @dataclass(frozen=True)
 class Scale:
-    """A test set, and what sets trainings apart from the paper's, in words: nothing at the paper's own scale."""
+    """A test set, and what sets trainings apart from the paper's, in words: nothing at the paper's own scale.
+
+    Sets of one name may hold other mixtures: the SI-SDR of those as they are (dB) tells.
+    """
 
     test_set: str = ""
+    mixture_db: float | None = None
     differences: tuple[str, ...] = ()
 
 
@@ -53,7 +57,8 @@ class Compared:
 def compare(paper: PaperTables, records: Sequence[ExperimentRecord]) -> Compared:
     """The runs of the paper's rows at each scale, the paper's own first, then those with most rows.
 
-    Experiments that are no row are left out.
+    Experiments that are no row are left out; of those with the same seed, which differ by their machine at most, all
+    but the first by name.
     """
     scales: dict[Scale, Runs] = {}
     for record in records:
@@ -63,8 +68,10 @@ def compare(paper: PaperTables, records: Sequence[ExperimentRecord]) -> Compared
                 runs = scales.setdefault(_describe_scale(paper, record, scored, differences), {})
                 runs.setdefault(row.name, []).append(Run(record, scored))
     for runs in scales.values():
-        for same in runs.values():
-            same.sort(key=lambda run: (run.seed, run.record.name))
+        for row, same in runs.items():
+            same.sort(key=lambda run: run.record.name, reverse=True)
+            by_seed = {run.seed: run for run in same}
+            runs[row] = [by_seed[seed] for seed in sorted(by_seed)]
     ordered = sorted(scales.items(), key=lambda item: (len(item[0].differences) > 0, -len(item[1])))
     return Compared(paper, dict(ordered) or {Scale(): {}})
 
@@ -82,9 +89,13 @@ def mean_over_seeds(runs: Sequence[Run], iterations: int) -> Mean:
 def _describe_scale(
     paper: PaperTables, record: ExperimentRecord, scored: ScoredSet, settings: dict[str, tuple[Any, Any]]
 ) -> Scale:
-    sizes = data_sizes(record.config) | {"test mixtures": scored.summary["mixtures"]}
-    counts = [f"{n} {what} for {paper.sizes[what]}" for what, n in sizes.items() if n != paper.sizes[what]]
+    sizes = record.run.get("sizes") or data_sizes(record.config)  # of runs by older versions: as the data are now
+    sizes = sizes | {"test mixtures": scored.summary["mixtures"]}
+    counts = [f"{n} {what} for {paper.sizes[what]}" for what, n in sizes.items() if n != paper.sizes.get(what, n)]
     stopped = [] if record.finished or not record.history else [f"stopped after {len(record.history)} epochs"]
+    unprocessed = scored.row(0)["si_sdr_db"]["mean"]
     return Scale(
-        scored.name, (*(f"{key} {value} for {own}" for key, (value, own) in settings.items()), *counts, *stopped)
+        scored.name,
+        None if unprocessed is None else round(unprocessed, 2),
+        (*(f"{key} {value} for {own}" for key, (value, own) in settings.items()), *counts, *stopped),
     )

@@ -38,7 +38,9 @@ def render_paper(compared: Compared, figures: str) -> Iterator[str]:
         yield f"## The paper's tables{at}"
         if scale.differences:
             yield f"**Not the paper's scale:** {', '.join(scale.differences)} (`{scale.test_set}`)."
-        elif not runs:
+        elif runs:
+            yield f"At the paper's scale (`{scale.test_set}`)."
+        else:
             yield "No row has been run."
         yield EXPLANATION
         for table, title in paper.titles.items():
@@ -92,9 +94,9 @@ def describe_options(config: dict[str, Any]) -> str:
 def _measured(runs: Sequence[Run], iterations: int, paper_db: float) -> list[str]:
     """Cells on ours, difference, seeds and reassigned."""
     rows = [row for run in runs if (row := run.scored.row(iterations)) and row["si_sdr_db"]["mean"] is not None]
-    if not rows:
-        return [NOT_RUN, UNKNOWN, UNKNOWN, UNKNOWN]
     ours = mean_over_seeds(runs, iterations)
+    if ours.mean is None:
+        return [NOT_RUN, UNKNOWN, UNKNOWN, UNKNOWN]
     spread = f" ({statistics.stdev(row['si_sdr_db']['mean'] for row in rows):.2f})" if len(rows) > 1 else ""
     changed = [row["changed_rate"] for row in rows if row["changed_rate"] is not None]
     return [

@@ -109,7 +109,8 @@ def check_same_experiment(stored: dict[str, Any], current: dict[str, Any], path:
     """
     old, new = flatten(rebuild_experiment(stored, path).config), flatten(current)
     for name in sorted(old.keys() | new.keys()):
-        if old.get(name) != new.get(name) and name not in MAY_CHANGE:
+        bound = name == "train.epochs" and new["optimizer.schedule"] == "cosine"  # which ends at the last epoch
+        if old.get(name) != new.get(name) and (bound or name not in MAY_CHANGE):
             raise UserError(
                 f"{path}: was trained with {name} = {old.get(name)}, not {new.get(name)}; "
                 "set it back, or train into another folder"

@@ -204,6 +204,14 @@ def test_what_would_be_written_twice_is_refused(run: Callable, tmp_path: Path) -
     assert status == 2 and "y/a.flac" in error and "x/a.wav" in error
 
 
+def test_no_recording_is_written_over_by_the_estimates_of_another(run: Callable, tmp_path: Path) -> None:
+    first, second = record(tmp_path / "a.wav"), record(tmp_path / "a_spk1.wav")
+    before = second.read_bytes()
+    status, _, error = run(first, second, "--out", tmp_path)
+    assert status == 2 and "a_spk1.wav: is to be separated itself" in error and error.count("\n") == 1
+    assert second.read_bytes() == before and not (tmp_path / "a_spk2.wav").exists()
+
+
 def test_estimates_are_not_separated_again(run: Callable, tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()
     record(tmp_path / "in" / "a.wav")

@@ -54,3 +54,12 @@ def test_gradient_is_that_of_the_chosen_order() -> None:
     (through_pit,) = torch.autograd.grad(pit(snr, est, ref)[0].sum(), est)
     (direct,) = torch.autograd.grad(snr(est.flip(1), ref).mean(-1).sum(), est)
     torch.testing.assert_close(through_pit, direct)
+
+
+@pytest.mark.parametrize("sources", [2, 3, 4, 5])
+def test_a_score_that_is_no_number_stays_one(sources: int) -> None:
+    """So that a step with such a loss can be left out."""
+    est, ref = torch.randn(1, sources, 50), torch.randn(1, sources, 50)
+    est[0, 1, 7] = torch.nan
+    score, perm = pit(snr, est, ref)
+    assert torch.isnan(score).all() and sorted(perm[0].tolist()) == list(range(sources))

@@ -62,6 +62,7 @@ def test_encoder_is_the_convolution_of_the_padded_signal() -> None:
         ({"filters": 0}, "filterbank.filters"),
         ({"kind": "stft", "filters": 128, "window": 512, "hop": 256}, "filterbank.filters"),
         ({"kind": "stft", "filters": 257, "window": 512, "hop": 200}, "filterbank.hop"),
+        ({"kind": "stft", "filters": 257, "window": 512, "hop": 512}, "filterbank.hop"),  # Hann windows end at zero
     ],
 )
 def test_impossible_filterbanks_are_refused_by_name(options: dict, named: str) -> None:

@@ -57,6 +57,17 @@ def test_the_page_names_the_figures_that_are_drawn(compared: Compared, tmp_path:
     assert all((tmp_path / "once" / f).read_bytes() == (tmp_path / "twice" / f).read_bytes() for f in drawn)
 
 
+def test_a_seed_that_was_separated_less_often_is_drawn_as_far_as_it_goes(
+    compared: Compared, tmp_path: Path, write_experiment: Callable[..., Path]
+) -> None:
+    whole = next(iter(compared.scales.values()))[TWO][0].record
+    config = {**whole.config, "train": {**whole.config["train"], "seed": 1}}
+    less = write_experiment(tmp_path / "less", (6.0,), config=config)
+    again = compare(compared.paper, read_experiments([str(whole.folder), str(less)]))
+    draw_paper_figures(again, tmp_path / "figures")
+    assert (tmp_path / "figures/paper1_sisdr_by_compute.png").exists()
+
+
 def test_nothing_is_drawn_of_what_was_not_run(tmp_path: Path) -> None:
     compared = compare(read_paper(ROWS), [])
     draw_paper_figures(compared, tmp_path)

@@ -1,6 +1,7 @@
 """The results page: all of it from the experiments' files, equal for equal files."""
 
 import json
+import math
 import re
 import shutil
 from collections.abc import Callable
@@ -11,7 +12,7 @@ import pytest
 from matplotlib.image import imread
 
 from itersep.errors import UserError
-from itersep.report.experiment import read_experiments
+from itersep.report.experiment import ExperimentRecord, read_experiments
 from itersep.report.figures import draw_figures
 from itersep.report.markdown import format_duration, format_mean
 from itersep.report.results import render_results
@@ -157,3 +158,20 @@ def test_durations_are_rounded_to_what_matters(seconds: float, text: str) -> Non
 def test_an_undefined_mean_is_a_dash() -> None:
     assert format_mean({"mean": None, "low": None, "high": None}) == "–"
     assert format_mean({"mean": 1.234, "low": None, "high": None}) == "1.23"
+
+
+def epochs(losses: list[float], **train: int) -> ExperimentRecord:
+    """A record of an experiment with these validation losses, one an epoch."""
+    history = [{"epoch": n, "valid_loss": loss} for n, loss in enumerate(losses, start=1)]
+    return ExperimentRecord("it", Path("exp/it"), {}, {"train": train}, "0f", history, [])
+
+
+def test_an_epoch_without_a_loss_is_not_the_best():
+    assert epochs([math.nan, -3.0, -2.0], epochs=9, patience=9).best_epoch["epoch"] == 2
+
+
+def test_epochs_of_one_pass_are_not_stale():
+    losses = [-9.0] + [-1.0] * 8
+    assert epochs(losses, epochs=45, patience=8).finished
+    assert not epochs(losses, epochs=45, patience=8, one_pass_epochs=5).finished
+    assert epochs([-9.0] + [-1.0] * 12, epochs=45, patience=8, one_pass_epochs=5).finished

@@ -14,7 +14,7 @@ import yaml
 from itersep.errors import UserError
 from itersep.metrics import mean_interval
 from itersep.report.experiment import read_experiments
-from itersep.report.paper import PaperRow, PaperTables, read_paper
+from itersep.report.paper import PaperRow, PaperTables, data_sizes, read_paper
 from itersep.report.results import render_results
 from itersep.report.scales import compare
 from itersep.report.tables import render_paper
@@ -144,6 +144,52 @@ def test_data_are_counted_where_they_are(paper: PaperTables, train: Train, tmp_p
     page = render(at_paper_scale(paper), folder)
     assert "**Not the paper's scale:** 251 training utterances for 28539 (`test_2mix`)." in page
     assert "**Not the paper's scale:** 3 test mixtures for 3000, stopped" not in page
+
+
+def test_data_that_the_training_counted_are_told_whatever_lies_there_now(
+    paper: PaperTables, train: Train, tmp_path: Path
+) -> None:
+    folder = train("freq_simo3_siso0", (3.0,))
+    (folder / "run.json").write_text(json.dumps({"sizes": {"training utterances": 251, "validation mixtures": 5000}}))
+    (tmp_path / "data/train").mkdir(parents=True)
+    (tmp_path / "data/train/wav.scp").write_text("".join(f"u{k:05} u{k}.wav\n" for k in range(7)))
+    page = render(at_paper_scale(paper), folder)
+    assert "**Not the paper's scale:** 251 training utterances for 28539 (`test_2mix`)." in page
+
+
+def test_a_training_tells_what_the_report_asks_of_its_data(paper: PaperTables, tmp_path: Path) -> None:
+    config = {"mode": "fresh", "train": str(tmp_path / "train"), "dev": str(tmp_path / "dev_2mix")}
+    for name, count in (("train", 3), ("dev_2mix", 2)):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "wav.scp").write_text("".join(f"u{k} u{k}.wav\n" for k in range(count)))
+    sizes = data_sizes({"data": config})
+    assert sizes == {"training utterances": 3, "validation mixtures": 2} and sizes.keys() < paper.sizes.keys()
+
+
+def test_rows_that_were_scored_on_other_mixtures_are_not_compared(
+    paper: PaperTables, train: Train, write_experiment: Train, tmp_path: Path
+) -> None:
+    one, two = train("freq_simo1_siso2", (6.0,)), train("freq_simo1_siso2_iter2", (6.5, 7.25))
+    config = yaml.safe_load((two / "config.yaml").read_text())
+    apart = write_experiment(tmp_path / "exp/apart", (6.5, 7.25), mixture_db=4.0, config=config)
+    assert "| +1.25 |" in render(at_paper_scale(paper), one, two)
+    page = render(at_paper_scale(paper), one, apart)
+    assert "+1.25" not in page and page.count("At the paper's scale (`test_2mix`).") == 2
+
+
+def test_of_two_runs_with_one_seed_one_is_counted(paper: PaperTables, train: Train) -> None:
+    row = "freq_simo1_siso2"
+    folders = [train(row, (gain,), {}, name) for name, gain in (("b", 8.0), ("a", 6.0))]
+    line = cells(render(at_paper_scale(paper), *folders), row)[0]
+    assert line[5].startswith("5.50 [") and line[7] == "1"
+
+
+def test_runs_without_a_mixture_in_common_have_no_mean(paper: PaperTables, train: Train) -> None:
+    row = "freq_simo1_siso2"
+    folders = [train(row, (6.0,), {"train.seed": seed}, str(seed)) for seed in (0, 1)]
+    path = folders[1] / "test_2mix/scores.csv"
+    path.write_text(re.sub("^m", "other", path.read_text(), flags=re.MULTILINE))
+    assert cells(render(at_paper_scale(paper), *folders), row)[0][5] == "not run"
 
 
 def test_the_command_is_that_of_the_training(paper: PaperTables, train: Train) -> None:

@@ -320,3 +320,14 @@ def test_without_units_for_bf16_only_bf16_is_refused(precision: str, monkeypatch
             use_bf16(precision, torch.device("cpu"))
     else:
         assert not use_bf16(precision, torch.device("cpu"))
+
+
+def test_a_schedule_that_ends_at_the_last_epoch_is_not_made_longer(experiment: Build, tmp_path: Path) -> None:
+    for schedule in ("step", "cosine"):
+        options, out = (f"--optimizer.schedule={schedule}",), tmp_path / schedule
+        Trainer(experiment(*options, "--train.epochs=1"), out).fit()
+        if schedule == "cosine":
+            with pytest.raises(UserError, match="was trained with train.epochs = 1, not 2"):
+                Trainer(experiment(*options, "--train.epochs=2"), out)
+        else:
+            Trainer(experiment(*options, "--train.epochs=2"), out).fit()

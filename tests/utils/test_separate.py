@@ -146,6 +146,8 @@ def test_a_lost_file_is_made_again(mixture_dir: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize("change", [{"model": "another model"}, {"iterations": 2}])
 def test_another_model_or_option_leaves_nothing_of_the_old(mixture_dir: Path, tmp_path: Path, change: dict) -> None:
     run(mixture_dir, tmp_path / "out", Splitter(50.0))
+    for name in ("scores.csv", "summary.json"):
+        (tmp_path / "out" / name).write_text("of the old")
     assert run(mixture_dir, tmp_path / "out", Splitter(), **change) == 5
     run(mixture_dir, tmp_path / "new", Splitter(), **change)
     assert contents(tmp_path / "out").keys() == contents(tmp_path / "new").keys()
