@@ -67,7 +67,7 @@ def _number_line(row: PaperRow, iterations: int, paper_db: float, runs: Sequence
         f"{model['separator']['simo_blocks']} + {model['separator']['siso_blocks']}",
         model["iterations"],
         str(iterations),
-        describe_options(row.config) or UNKNOWN,
+        _options(row.config) or UNKNOWN,
         f"{paper_db:.1f}",
         *_measured(runs, iterations, paper_db),
         f"{row.parameters:,}",
@@ -82,8 +82,7 @@ def gmacs(row: PaperRow, iterations: int) -> float:
     return count_macs(row.config["model"], length, iterations) / mixtures["length_s"] / 1e9
 
 
-def describe_options(config: dict[str, Any]) -> str:
-    """In what a row differs from one plain pass, in words; nothing where it does not."""
+def _options(config: dict[str, Any]) -> str:
     model, objective = config["model"], config["objective"]
     options = ["detached" if model["detach"] else "not detached"] if model["iterations"] > 1 else []
     options += [] if model["share_simo"] else ["own SIMO"]
