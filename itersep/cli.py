@@ -62,7 +62,7 @@ def parse(parser: ArgumentParser, argv: Sequence[str] | None = None) -> Namespac
 def _spell(parser: ArgumentParser, word: str) -> str:
     """An option as the parser knows it: --corpus-dir, as run.sh has it, is --corpus_dir too."""
     name, equals, value = word.partition("=")
-    known = {option for action in parser._actions for option in action.option_strings}
+    known = _option_names(parser)
     other = "--" + name[2:].replace("-", "_")
     return other + equals + value if name.startswith("--") and name not in known and other in known else word
 
@@ -70,9 +70,12 @@ def _spell(parser: ArgumentParser, word: str) -> str:
 def _suggest(parser: ArgumentParser, message: str) -> str:
     """The option that an unknown one is closest to; nothing for other mistakes."""
     unknown = re.search(r"nrecognized arguments: (--[^\s=]+)", message)
-    known = [option for action in parser._actions for option in action.option_strings]
-    close = get_close_matches(unknown[1], known, 1) if unknown else []
+    close = get_close_matches(unknown[1], _option_names(parser), 1) if unknown else []
     return f"; is it {close[0]}?" if close else ""
+
+
+def _option_names(parser: ArgumentParser) -> list[str]:
+    return [option for action in parser._actions for option in action.option_strings]
 
 
 def check_values(parser: ArgumentParser, parsed: Namespace) -> None:

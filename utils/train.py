@@ -44,10 +44,11 @@ def main() -> None:
                 print(f"{out}: trained already, {trainer.progress.epoch} epochs")
             return
         with claimed(out) if world.leads else nullcontext():
+            run = describe_run(trainer)
             if world.leads:
                 write_text(out / "config.yaml", yaml.safe_dump(trainer.experiment.config, sort_keys=False))
-                write_text(out / "run.json", json.dumps(describe_run(trainer), indent=2) + "\n")
-            log_start(trainer)
+                write_text(out / "run.json", json.dumps(run, indent=2) + "\n")
+            log_start(trainer, run)
             trainer.fit()
             if world.leads:
                 check_best(trainer)
@@ -62,9 +63,9 @@ def start_log(path: Path, world: World) -> None:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S", handlers=handlers)
 
 
-def log_start(trainer: Trainer) -> None:
+def log_start(trainer: Trainer, run: dict[str, Any]) -> None:
     """What is trained, on what, and from where on."""
-    parameters, precision, device = (describe_run(trainer)[name] for name in ("parameters", "precision", "device"))
+    parameters, precision, device = (run[name] for name in ("parameters", "precision", "device"))
     log.info("%s parameters, %s on %s, %d processes", parameters, precision, device, trainer.world.size)
     if trainer.origin:
         log.info("going on after epoch %d, batch %d", trainer.progress.epoch, trainer.progress.batch)

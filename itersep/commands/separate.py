@@ -65,8 +65,10 @@ def _spare_recordings(recordings: Sequence[Recording], targets: Mapping[str, Seq
     for name, files in targets.items():
         for file in files:
             if file.resolve() in given:
-                raise UserError(f"{file}: is to be separated itself, and would be written over by the estimates of "
-                                f"{name}; choose another --out")  # fmt: skip
+                raise UserError(
+                    f"{file}: is to be separated itself, and would be written over by the estimates of {name}; "
+                    "choose another --out"
+                )
 
 
 def _separate_one(
