@@ -50,11 +50,16 @@ def _run(command: list[str], output: Path, folder: Path, environment: dict[str, 
             signal.signal(number, signal.SIG_IGN)  # the program has ended
 
 
-def start_pair(*options: object, output: Path) -> list[ForkServerProcess]:
-    """Start two training processes that train together, as torchrun does; output in <output>0 and <output>1."""
+def find_meeting() -> dict[str, object]:
+    """Where processes that train together are to meet, as variables of their environment: a free port."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
-        meeting = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": probe.getsockname()[1]}
+        return {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": probe.getsockname()[1]}
+
+
+def start_pair(*options: object, output: Path) -> list[ForkServerProcess]:
+    """Start two training processes that train together, as torchrun does; output in <output>0 and <output>1."""
+    meeting = find_meeting()
     return [
         start(TRAIN, *options, output=Path(f"{output}{rank}"), RANK=rank, LOCAL_RANK=rank, WORLD_SIZE=2, **meeting)
         for rank in (0, 1)

@@ -93,6 +93,11 @@ def join_world() -> Iterator[World]:
     if size == 1:
         yield ALONE
         return
+    # The default arguments of its functions hold the group of the moment it is imported for good, and optimizers import
+    # it: before there is a group, it holds none, and the group's threads end with the group. Where they live on, one
+    # may still let go of a tensor while Python ends, which aborts the process.
+    import torch.distributed.nn.functional  # noqa: F401
+
     try:
         distributed.init_process_group(timeout=TIMEOUT)  # gloo for what is on the CPU, nccl for CUDA
     except (RuntimeError, ValueError) as error:

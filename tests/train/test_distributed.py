@@ -1,5 +1,7 @@
 import os
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -12,7 +14,7 @@ from itersep.errors import UserError
 from itersep.train.config import Experiment
 from itersep.train.distributed import World
 from itersep.train.trainer import Trainer
-from tests.runs import TRAIN, assert_same_run, end, history, start, start_pair
+from tests.runs import TRAIN, assert_same_run, end, find_meeting, history, start, start_pair
 
 Build = Callable[..., Experiment]
 
@@ -124,3 +126,33 @@ def test_two_processes_go_on_to_the_bit_after_one_was_told_to_stop_and_one_was_l
     assert interrupt(signal.SIGKILL, rank=0) == [-signal.SIGKILL, 1]
     assert end(start_pair(*options, "--out", cut, output=tmp_path / "log")) == [0, 0]
     assert_same_run(tmp_path / "whole", cut)
+
+
+MEET_AND_PART = """
+from pathlib import Path
+import torch
+from itersep.train.distributed import join_world
+with join_world() as world:
+    torch.optim.Adam([torch.zeros(1, requires_grad=True)]).step()  # the first optimizer imports what knows of groups
+    world.wait()
+    names = [path.read_text() for path in Path("/proc/self/task").glob("*/comm")]
+    assert "pt_gloo_runloop\\n" in names, names
+names = [path.read_text() for path in Path("/proc/self/task").glob("*/comm")]
+assert "pt_gloo_runloop\\n" not in names, names
+"""
+
+
+def test_no_thread_of_a_world_outlives_it() -> None:
+    meeting = find_meeting()
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-c", MEET_AND_PART],
+            env=os.environ | {name: str(value) for name, value in (meeting | {"RANK": rank, "WORLD_SIZE": 2}).items()},
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for rank in (0, 1)
+    ]
+    for process in processes:
+        _, error = process.communicate(timeout=100)
+        assert process.returncode == 0, error
