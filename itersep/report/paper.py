@@ -20,10 +20,8 @@ from itersep.train.checkpoint import MAY_CHANGE, flatten
 from itersep.train.config import config_parser, plain_config
 
 NETWORK = ("model.", "objective.")
-NO_SCALE = {*MAY_CHANGE, "train.seed"} - {
-    "train.epochs",
-    "train.patience",
-}  # what makes a run neither larger nor smaller
+# what makes a run neither larger nor smaller
+NO_SCALE = {*MAY_CHANGE, "train.seed"} - {"train.epochs", "train.patience"}
 
 
 @dataclass(frozen=True)

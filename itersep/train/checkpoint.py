@@ -107,20 +107,27 @@ def check_same_experiment(stored: dict[str, Any], current: dict[str, Any], path:
 
     A setting that the checkpoint's version did not know counts as having had its default.
     """
-    old, new = flatten(rebuild_experiment(stored, path).config), flatten(current)
+    old, new = (fixed_settings(config) for config in (rebuild_experiment(stored, path).config, current))
     for name in sorted(old.keys() | new.keys()):
-        bound = name == "train.epochs" and new["optimizer.schedule"] == "cosine"  # which ends at the last epoch
-        if old.get(name) != new.get(name) and (bound or name not in MAY_CHANGE):
+        if old.get(name) != new.get(name):
             raise UserError(
                 f"{path}: was trained with {name} = {old.get(name)}, not {new.get(name)}; "
                 "set it back, or train into another folder"
             )
 
 
+def fixed_settings(config: dict[str, Any]) -> dict[str, Any]:
+    """The settings, as one level, that must stay the same in a run that goes on."""
+    settings = flatten(config)
+    may_change = set(MAY_CHANGE)
+    if settings["optimizer.schedule"] == "cosine":  # which ends at the last epoch
+        may_change.remove("train.epochs")
+    return {name: value for name, value in settings.items() if name not in may_change}
+
+
 def fingerprint(model: IterativeSeparator, config: dict[str, Any]) -> int:
     """A number of 48 bits, which a float holds whole, for the weights and all settings that must not change."""
-    settings = {name: value for name, value in flatten(config).items() if name not in MAY_CHANGE}
-    digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
+    digest = hashlib.sha256(json.dumps(fixed_settings(config), sort_keys=True).encode())
     for value in model.state_dict().values():
         digest.update(value.cpu().numpy().tobytes())
     return int.from_bytes(digest.digest()[:6], "big")
