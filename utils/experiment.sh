@@ -31,9 +31,4 @@ if runs 4; then
   "${score_cmd[@]}" python "$root/utils/score.py" --data "data/$test_set" --separated "$exp/$test_set" --nj "$nj"
 fi
 
-if runs 4 && [ -n "$results" ]; then
-  scored=(exp/*/*/summary.json)
-  mapfile -t scored < <(printf '%s\n' "${scored[@]%/*/summary.json}" | LC_ALL=C sort -u)
-  python "$root/utils/report.py" "${scored[@]}" --out "$results" "${tables[@]}"
-  echo "Read $results, and listen to the files named above; all paths are from $PWD."
-fi
+if runs 4 && [ -n "$results" ]; then write_page; fi

@@ -13,3 +13,10 @@ cd "$(dirname "${BASH_SOURCE[1]}")" || exit
 
 results=${results-RESULTS.md} tables=() test_set=test_2mix overrides=() variant=
 runs() { [ "$stage" -le "$1" ] && [ "$1" -le "$stop_stage" ]; }
+
+write_page() {
+  local scored=(exp/*/*/summary.json)
+  mapfile -t scored < <(printf '%s\n' "${scored[@]%/*/summary.json}" | LC_ALL=C sort -u)
+  python "$root/utils/report.py" "${scored[@]}" --out "$results" "${tables[@]}"
+  echo "Read $results, and listen to the files named above; all paths are from $PWD."
+}

@@ -44,4 +44,5 @@ while IFS=$'\t' read -r state configs iterations; do
   options=(--config "$configs" --iterations "$iterations" --nj "$nj")
   if [ "$state" != "done" ]; then ./run.sh --stage 2 "${options[@]}" < /dev/null; fi
 done <<< "$trainings"
-[ -n "$part" ] || ./run.sh --stage 4 "${options[@]}" # the page, also where nothing was left to do
+tables=(--tables local/rows.yaml)
+[ -n "$part" ] || write_page # also where nothing was left to do

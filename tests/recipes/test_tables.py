@@ -1,4 +1,4 @@
-"""tables.sh and its list of trainings, in a copy of the recipe whose run.sh only writes down what it was asked."""
+"""tables.sh and its list of trainings, in a copy of the recipe whose run.sh and page only write down what was asked."""
 
 import json
 import os
@@ -20,6 +20,10 @@ cd "$(dirname "$0")"
 echo "$*" >> asked
 [ ! -e fail ] || exit 3
 """
+REPORT = """import sys
+with open("asked", "a") as asked:
+    print("page", *sys.argv[1:], file=asked)
+"""
 
 
 @pytest.fixture
@@ -31,8 +35,9 @@ def recipe(tmp_path: Path) -> Path:
     shutil.copytree(source / "local", recipe / "local", ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("tables.sh", "path.sh", "cmd.sh"):
         shutil.copy(source / name, recipe / name)
-    for name in ("itersep", "utils"):
-        (root / name).symlink_to(ROOT / name)
+    (root / "itersep").symlink_to(ROOT / "itersep")
+    shutil.copytree(ROOT / "utils", root / "utils", ignore=shutil.ignore_patterns("__pycache__"))
+    (root / "utils/report.py").write_text(REPORT)
     programs = {recipe / "run.sh": RUN, root / "tools/install.sh": "#!/bin/sh\n"}
     programs[root / "tools/venv/bin/python"] = f'#!/bin/sh\nexec "{sys.executable}" "$@"\n'
     for path, text in programs.items():
@@ -108,7 +113,7 @@ def test_a_table_is_its_rows_each_separated_as_often_as_any_table_needs(recipe: 
         for domain, names in domains
         for name in names
     ]
-    assert page == rows[-1].replace("--stage 2", "--stage 4")
+    assert page.startswith("page ") and page.endswith("--out RESULTS.md --tables local/rows.yaml")
 
 
 def test_what_is_done_is_left_and_what_failed_is_gone_on_with(recipe: Path, tables) -> None:
@@ -118,19 +123,19 @@ def test_what_is_done_is_left_and_what_failed_is_gone_on_with(recipe: Path, tabl
     second = "--config conf/freq.yaml,conf/rows/simo1_siso2_iter3_ownsimo.yaml --iterations 3"
     assert asked(recipe) == [f"--stage 2 {first}"]
     (recipe / "fail").unlink()
-    finish(recipe, first.split()[1], 2)
+    one = finish(recipe, first.split()[1], 2)
     assert tables("--table", "3").returncode == 0
-    assert asked(recipe) == [f"--stage 2 {second}", f"--stage 4 {second}"]
-    finish(recipe, second.split()[1], 3)
-    assert tables("--table", "3").returncode == 0
-    assert asked(recipe) == [f"--stage 4 {second}"]
+    assert asked(recipe) == [f"--stage 2 {second}", f"page exp/{one.name} --out RESULTS.md --tables local/rows.yaml"]
+    two = finish(recipe, second.split()[1], 3)
+    assert tables("--table", "3").returncode == 0  # the page needs neither audio nor weights
+    assert asked(recipe) == [f"page exp/{one.name} exp/{two.name} --out RESULTS.md --tables local/rows.yaml"]
 
 
 def test_parts_share_the_rows_and_leave_the_page_to_the_end(recipe: Path, tables) -> None:
     (recipe / "run.sh").write_text(RUN.replace('"$*"', '"page=${ITERSEP_PAGE-yes} $*"'))
     assert tables("--table", "3").returncode == 0
     *rows, page = asked(recipe)
-    assert len(rows) == 2 and page.startswith("page=yes --stage 4")
+    assert len(rows) == 2 and page.startswith("page ")
     for number in (1, 2, 3):  # more than rows
         assert tables("--table", "3", "--part", f"{number}/3").returncode == 0
         assert asked(recipe) == [row.replace("page=yes", "page=") for row in rows[number - 1 : number]]
