@@ -32,7 +32,7 @@ class DataSpec:
         train: data directory of speech (fresh) or of mixtures (rendered)
         noise: data directory of noise clips (fresh), or null for mixtures of speech alone
         dev: data directory of the validation mixtures
-        epoch_size: mixtures in an epoch (fresh)
+        epoch_size: mixtures in an epoch; null: all that are rendered
         segment_s: rendered training mixtures are cut at random to this many seconds
         simulation: how mixtures are drawn; its sample rate and number of sources hold in both modes
     """
@@ -41,12 +41,14 @@ class DataSpec:
     train: str = "data/train"
     noise: str | None = "data/noise_train"
     dev: str = "data/dev_2mix"
-    epoch_size: int = 20000
+    epoch_size: int | None = 20000
     segment_s: float = 4.0
     simulation: SimulationSpec = SimulationSpec()
 
     def __post_init__(self) -> None:
-        if self.epoch_size < 1:
+        if self.epoch_size is None and self.mode == "fresh":
+            raise ValueError("data.epoch_size is null, which is for data.mode rendered; fresh mixtures need a number")
+        if self.epoch_size is not None and self.epoch_size < 1:
             raise ValueError(f"data.epoch_size must be at least 1, not {self.epoch_size}")
         if round(self.segment_s * self.simulation.sample_rate) < 1:
             raise ValueError(f"data.segment_s must be a sample at least, not {self.segment_s}")
@@ -56,8 +58,8 @@ def training_set(spec: DataSpec, seed: int) -> "MixtureSet":
     """The training mixtures of ``spec``. Raises UserError naming the file that is missing or wrong."""
     if spec.mode == "fresh":
         return FreshMixtures(spec, seed)
-    segment = round(spec.segment_s * spec.simulation.sample_rate)
-    return RenderedMixtures(spec.train, spec.simulation.sample_rate, spec.simulation.sources, segment, seed)
+    rate, sources = spec.simulation.sample_rate, spec.simulation.sources
+    return RenderedMixtures(spec.train, rate, sources, round(spec.segment_s * rate), seed, spec.epoch_size)
 
 
 def validation_set(spec: DataSpec) -> "MixtureSet":
@@ -103,10 +105,20 @@ class FreshMixtures(MixtureSet):
 
 
 class RenderedMixtures(MixtureSet):
-    """Mixtures of a data directory (wav.scp, spk1.scp .. spkC.scp); `ids` are sorted by length, then by name."""
+    """Mixtures of a data directory (wav.scp, spk1.scp .. spkC.scp); `ids` are sorted by length, then by name.
+
+    An epoch has all of them, or ``size`` where that is less: `ids` are shuffled then, and each epoch goes on where the
+    one before ended, so that all are met equally often.
+    """
 
     def __init__(
-        self, data_dir: str | Path, sample_rate: int, sources: int, segment: int | None = None, seed: int = 0
+        self,
+        data_dir: str | Path,
+        sample_rate: int,
+        sources: int,
+        segment: int | None = None,
+        seed: int = 0,
+        size: int | None = None,
     ) -> None:
         tables = ["wav.scp", *(f"spk{c}.scp" for c in range(1, sources + 1))]
         self.files = {name: read_table(Path(data_dir) / name) for name in tables}
@@ -121,13 +133,17 @@ class RenderedMixtures(MixtureSet):
         for utt in sorted(utt for utt, length in self.lengths.items() if length == 0)[:1]:
             raise UserError(f"{mixtures[utt]}: holds no samples; make {data_dir} again without '{utt}'")
         self.ids = sorted(self.lengths, key=lambda utt: (self.lengths[utt], utt))
+        self.size = min(size or len(self.ids), len(self.ids))
+        if self.size < len(self.ids):
+            order = np.random.default_rng(seed).permutation(len(self.ids))  # an epoch's share is of all lengths
+            self.ids = [self.ids[k] for k in order]
 
     def __len__(self) -> int:
-        return len(self.ids)
+        return self.size
 
     def load(self, key: Key) -> Item:
         epoch, index = key
-        utt = self.ids[index]
+        utt = self.ids[(epoch * self.size + index) % len(self.ids)]
         start, length = 0, self.lengths[utt]
         if self.segment is not None:
             latest = max(length - self.segment, 0)

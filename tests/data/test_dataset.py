@@ -1,3 +1,4 @@
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 
@@ -64,6 +65,28 @@ def test_rendered_training_cuts_the_same_piece_of_mixture_and_references(spec: D
     assert len(starts) == 4
     short, _ = dataset[(0, 0)]  # 0.25 s: padded with zeros
     assert short.shape == (2400,) and short[:2000].any() and not short[2000:].any()
+
+
+def test_an_epoch_of_some_rendered_mixtures_goes_on_where_the_one_before_ended(
+    spec: DataSpec, mixture_dir: Path
+) -> None:
+    def met(size: int | None, epochs: int) -> list[bytes]:
+        rendered = DataSpec("rendered", train=str(mixture_dir), epoch_size=size, simulation=spec.simulation)
+        dataset = training_set(rendered, seed=0)
+        return [
+            dataset[(epoch, index)][0].numpy().tobytes() for epoch in range(epochs) for index in range(len(dataset))
+        ]
+
+    everything = met(None, 1)
+    assert met(100, 1) == everything  # more than there are
+    some = met(2, len(everything))
+    assert len(some) == 2 * len(everything) and some[: len(everything)] == some[len(everything) :]
+    assert sorted(some[: len(everything)]) == sorted(everything)
+
+
+def test_fresh_mixtures_need_a_number(spec: DataSpec) -> None:
+    with pytest.raises(ValueError, match="data.epoch_size is null, .* fresh mixtures need a number"):
+        replace(spec, epoch_size=None)
 
 
 def test_batches_from_the_middle_are_the_rest_of_all_batches() -> None:
