@@ -16,7 +16,7 @@ import yaml
 import itersep
 from itersep.cli import command_line, guard, parse
 from itersep.errors import UserError
-from itersep.files import claimed, write_text
+from itersep.files import claimed, read_json, write_text
 from itersep.report.experiment import loss_order
 from itersep.report.paper import data_sizes
 from itersep.train.config import build_experiment, config_parser
@@ -47,7 +47,9 @@ def main() -> None:
             run = describe_run(trainer)
             if world.leads:
                 write_text(out / "config.yaml", yaml.safe_dump(trainer.experiment.config, sort_keys=False))
-                write_text(out / "run.json", json.dumps(run, indent=2) + "\n")
+                before = find_turns_before(run, trainer, out / "run.json")
+                whole = run | ({"before": before} if before else {})
+                write_text(out / "run.json", json.dumps(whole, indent=2) + "\n")
             log_start(trainer, run)
             trainer.fit()
             if world.leads:
@@ -104,6 +106,17 @@ def describe_run(trainer: Trainer) -> dict[str, Any]:
         "commit": find_commit(),
         "sizes": data_sizes(trainer.experiment.config),
     }
+
+
+def find_turns_before(run: dict[str, Any], trainer: Trainer, path: Path) -> list[dict[str, Any]]:
+    """What run.json tells of the run before it went on elsewhere, each turn with the epochs that were done by then."""
+    if not (trainer.origin and path.exists()):
+        return []
+    last = read_json(path, "", "remove it")
+    turns = last.pop("before", [])
+    if any(last.get(name) != run[name] for name in run.keys() - {"command", "sizes"}):
+        turns.append(last | {"epochs": trainer.progress.epoch})
+    return turns
 
 
 def find_commit() -> str | None:

@@ -1,5 +1,6 @@
 """What the stages left of an experiment in its folder exp/<name>, read for the report."""
 
+import logging
 import math
 import shlex
 from collections import Counter
@@ -11,8 +12,11 @@ from typing import Any
 from itersep.errors import UserError
 from itersep.files import file_digest, parse_json, read_json, read_lines, read_text
 from itersep.report.summary import read_summary
-from itersep.separate import read_separation
+from itersep.separate import model_sha256, read_separation
 from itersep.settings import parse_yaml
+from itersep.train.checkpoint import load_model
+
+log = logging.getLogger(__name__)
 
 AGAIN = "run the stage that writes it again"
 
@@ -77,11 +81,11 @@ def loss_order(record: Mapping[str, Any]) -> tuple[bool, float]:
 def read_experiments(folders: Sequence[str]) -> list[ExperimentRecord]:
     """Read experiments; their names are those of their folders, or the paths where names repeat.
 
-    Raises UserError for a folder that is missing, a file that is broken, scores older than the estimates, or where
-    nothing has scores.
+    Scores of other weights than best.pt has now are left out, with a warning. Raises UserError for a folder that is
+    missing, a file that is broken, scores older than the estimates, or where nothing has scores.
     """
     names = Counter(Path(folder).resolve().name for folder in folders)
-    records = [read_experiment(folder) for folder in folders]
+    records = [leave_out_outdated(read_experiment(folder)) for folder in folders]
     records = [replace(r, name=str(r.folder)) if names[r.name] > 1 else r for r in records]
     if not any(record.sets for record in records):
         raise UserError(f"{', '.join(folders)}: no <set>/summary.json in there; run scoring first")
@@ -108,6 +112,20 @@ def read_experiment(folder: str | Path) -> ExperimentRecord:
         history=_read_history(folder / "history.jsonl"),
         sets=[_read_set(path.parent, trained_for) for path in sorted(folder.glob("*/summary.json"))],
     )
+
+
+def leave_out_outdated(record: ExperimentRecord) -> ExperimentRecord:
+    """The record without scores of other weights than best.pt has now, if it is there; a warning names them."""
+    best = record.folder / "best.pt"
+    if not (record.sets and best.exists()):
+        return record
+    network, config = load_model(best)
+    digest = model_sha256(network, config["model"])
+    current = [scored for scored in record.sets if scored.summary["model_sha256"] == digest]
+    for scored in record.sets:
+        if scored not in current:
+            log.warning("%s: left out, its scores are not of best.pt as it is now; run stages 3 and 4", scored.folder)
+    return replace(record, sets=current)
 
 
 def group_by_set(records: Sequence[ExperimentRecord]) -> dict[str, list[tuple[str, ScoredSet]]]:

@@ -64,9 +64,16 @@ class PaperRow:
         return count_parameters(self.config["model"])
 
     def scale_of(self, config: Mapping[str, Any]) -> dict[str, tuple[Any, Any]] | None:
-        """In what a configuration differs from this row's: setting -> (its value, the row's); None: another row."""
+        """In what a configuration differs from this row's: setting -> (its value, the row's); None: another row.
+
+        Fresh and rendered mixtures are no difference in scale.
+        """
         differences = compare_configs(config, self.config)
-        return None if any(key.startswith(NETWORK) for key in differences) else differences
+        if any(key.startswith(NETWORK) for key in differences):
+            return None
+        if "data.mode" in differences:
+            differences = {key: both for key, both in differences.items() if key not in ("data.mode", "data.train")}
+        return differences
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """The tables of the report, as cells that a page of markdown or HTML lays out."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from itersep.report.bins import AXES
@@ -84,8 +84,8 @@ def bin_tables(tried: Tried) -> dict[str, Table]:
 
 def training_table(records: Sequence[ExperimentRecord]) -> Table:
     """How each experiment was trained."""
-    head = ["experiment", "parameters", "iterations", "epochs (best)", "mixtures", "time", "machine", "config.yaml"]
-    return Table(head, "lrrrrrll", [_training_row(record) for record in records])
+    head = ["experiment", "parameters", "iterations", "epochs (best)", "mixtures", "time", "machine", "commit"]
+    return Table([*head, "config.yaml"], "lrrrrrlll", [_training_row(record) for record in records])
 
 
 def list_commands(record: ExperimentRecord) -> list[str]:
@@ -102,9 +102,8 @@ def _bin_cells(bins: Sequence[dict[str, Any]], iteration: int) -> list[str]:
 def _training_row(record: ExperimentRecord) -> list[str]:
     run, history = record.run, record.history
     parameters = f"{run['parameters']:,}" if "parameters" in run else UNKNOWN
-    machine = [str(run[key]) for key in ("device", "precision") if key in run]
-    machine += [f"{run['threads']} threads"] if "threads" in run else []
-    machine += [f"torch {run['torch']}"] if "torch" in run else []
+    turns = [*run.get("before", []), run]
+    commits = dict.fromkeys(f"`{turn['commit'][:8]}{turn['commit'][40:]}`" for turn in turns if turn.get("commit"))
     return [
         record.name,
         parameters,
@@ -112,6 +111,15 @@ def _training_row(record: ExperimentRecord) -> list[str]:
         f"{history[-1]['epoch']} ({record.best_epoch['epoch']})" if history else UNKNOWN,
         f"{history[-1]['mixtures']:,}" if history and "mixtures" in history[-1] else UNKNOWN,
         format_duration(sum(line.get("seconds", 0) for line in history)) if history else UNKNOWN,
-        ", ".join(machine) or UNKNOWN,
+        "; ".join(filter(None, map(_machine, turns))) or UNKNOWN,
+        ", ".join(commits) or UNKNOWN,
         f"`{record.config_digest}`" if record.config_digest else UNKNOWN,
     ]
+
+
+def _machine(turn: Mapping[str, Any]) -> str:
+    """On what one turn of a training ran, and until when if another followed."""
+    words = [str(turn[key]) for key in ("device", "precision") if key in turn]
+    words += [f"{turn['threads']} threads"] if "threads" in turn else []
+    words += [f"torch {turn['torch']}"] if "torch" in turn else []
+    return ", ".join(words) + (f" until epoch {turn['epochs']}" if "epochs" in turn else "")

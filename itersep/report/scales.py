@@ -40,6 +40,7 @@ class Scale:
 
     test_set: str = ""
     mixture_db: float | None = None
+    fresh: bool = True  # trained on mixtures drawn anew in every epoch; else rendered once, as the paper's
     differences: tuple[str, ...] = ()
 
 
@@ -97,5 +98,6 @@ def _describe_scale(
     return Scale(
         scored.name,
         None if unprocessed is None else round(unprocessed, 2),
+        record.config["data"]["mode"] == "fresh",
         (*(f"{key} {value} for {own}" for key, (value, own) in settings.items()), *counts, *stopped),
     )

@@ -9,7 +9,7 @@ from itersep.report.experiment import answers_figure_name, compute_figure_name
 from itersep.report.markdown import UNKNOWN, format_mean, render_table
 from itersep.report.paper import PaperRow
 from itersep.report.questions import answer_questions, render_answers
-from itersep.report.scales import Compared, Run, Runs, mean_over_seeds
+from itersep.report.scales import Compared, Run, Runs, Scale, mean_over_seeds
 
 NOT_RUN = "not run"
 COLUMNS = ("row", "blocks", "trained", "inference", "options", "paper", "ours [95 %]", "difference", "seeds (sd)")
@@ -34,14 +34,10 @@ def render_paper(compared: Compared, figures: str) -> Iterator[str]:
     paper = compared.paper
     for place, (scale, runs) in enumerate(compared.scales.items()):
         rows = [row for row in paper.rows if place == 0 or row.name in runs]  # what was not run is told once
-        at = " at another scale" if scale.differences else ""
+        overlay = _overlay(runs)
+        at = _name_scale(scale, overlay)
         yield f"## The paper's tables{at}"
-        if scale.differences:
-            yield f"**Not the paper's scale:** {', '.join(scale.differences)} (`{scale.test_set}`)."
-        elif runs:
-            yield f"At the paper's scale (`{scale.test_set}`)."
-        else:
-            yield "No row has been run."
+        yield _describe_scale(scale) if runs else "No row has been run."
         yield EXPLANATION
         for table, title in paper.titles.items():
             numbers = [number for number in paper.table(table) if number[0] in rows]
@@ -56,8 +52,21 @@ def render_paper(compared: Compared, figures: str) -> Iterator[str]:
             yield from render_answers(answers)
             yield f"![Answers, the paper's and ours]({figures}/{answers_figure_name(place)})"
         yield f"### What is behind the numbers{at}"
-        lines = [line for row in rows for line in _row_lines(row, runs.get(row.name, []), _overlay(runs))]
-        yield render_table(["row", "yaml", "experiment", "epochs", "config.yaml", "command"], "llllll", lines)
+        lines = [line for row in rows for line in _row_lines(row, runs.get(row.name, []), overlay)]
+        head = ["row", "yaml", "experiment", "epochs", "precision", "config.yaml", "command"]
+        yield render_table(head, "lllllll", lines)
+
+
+def _name_scale(scale: Scale, overlay: list[str]) -> str:
+    if overlay:
+        return f" with {overlay[0]}"
+    return " at another scale" if scale.differences else "" if scale.fresh else " with rendered mixtures"
+
+
+def _describe_scale(scale: Scale) -> str:
+    drawn = "drawn anew in every epoch, where the paper's are" if scale.fresh else "as the paper's,"
+    kept = f"**Not the paper's scale:** {', '.join(scale.differences)}" if scale.differences else "At the paper's scale"
+    return f"{kept} (`{scale.test_set}`). Training mixtures are {drawn} rendered once."
 
 
 def _number_line(row: PaperRow, iterations: int, paper_db: float, runs: Sequence[Run]) -> list[str]:
@@ -117,7 +126,7 @@ def _overlay(runs: Runs) -> list[str]:
 def _row_lines(row: PaperRow, runs: Sequence[Run], overlay: list[str]) -> Iterator[list[str]]:
     if not runs:
         command = " ".join(["./tables.sh --row", row.name, *(f"--scale {path}" for path in overlay)])
-        yield [f"`{row.name}`", _code([*row.configs, *overlay]), NOT_RUN, UNKNOWN, UNKNOWN, f"`{command}`"]
+        yield [f"`{row.name}`", _code([*row.configs, *overlay]), NOT_RUN, UNKNOWN, UNKNOWN, UNKNOWN, f"`{command}`"]
     for record, scored in ((run.record, run.scored) for run in runs):
         configs = record.config_files or row.configs
         most = max(line["iteration"] for line in scored.summary["iterations"])
@@ -127,6 +136,7 @@ def _row_lines(row: PaperRow, runs: Sequence[Run], overlay: list[str]) -> Iterat
             _code(configs),
             f"`{record.name}`",
             epochs if record.history else UNKNOWN,
+            record.run.get("precision", UNKNOWN),
             f"`{record.config_digest}`",
             f"`./run.sh --stage 2 --config {','.join(configs)} --iterations {most}`",
         ]

@@ -249,10 +249,16 @@ class Trainer:
     def resume(self) -> Path | None:
         """Go on from the last whole checkpoint; returns its name, None if there is none.
 
-        Raises UserError if it belongs to another configuration, or holds no whole state of a run.
+        Raises UserError if it belongs to another configuration, or holds no whole state of a run, or where only the
+        records of a training are left, which a new one would overwrite.
         """
         found = last_checkpoint(self.out)
         if found is None:
+            if (self.out / "history.jsonl").exists() and not (self.out / "best.pt").exists():  # which is written first
+                raise UserError(
+                    f"{self.out}: has the records of a training, but no checkpoint to go on from; remove the folder, "
+                    "or train into another"
+                )
             return None
         path, state = found
         check_same_experiment(state["config"], self.experiment.config, path)

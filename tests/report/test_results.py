@@ -16,6 +16,9 @@ from itersep.report.experiment import ExperimentRecord, read_experiments
 from itersep.report.figures import draw_figures
 from itersep.report.markdown import format_duration, format_mean
 from itersep.report.results import render_results
+from itersep.separate import model_sha256
+from itersep.train.checkpoint import save_checkpoint
+from itersep.train.config import Experiment
 
 Writer = Callable[..., Path]
 GAINS = {"time": (4.0, 5.25, 5.5), "freq": (3.5, 4.75, 4.5)}
@@ -131,6 +134,30 @@ def test_scores_of_another_model_than_the_estimates_are_refused(experiments: lis
     path.write_text(path.read_text().replace('"0f"', '"0c"'))
     with pytest.raises(UserError, match="time/test_2mix/summary.json: does not belong to the estimates"):
         read_experiments(experiments)
+
+
+def test_scores_of_other_weights_than_best_pt_has_are_left_out(
+    experiments: list[str], experiment: Callable[..., Experiment], caplog: pytest.LogCaptureFixture
+) -> None:
+    built, folder = experiment(), Path(experiments[0])
+    save_checkpoint(folder / "best.pt", {"config": built.config, "model": built.model.state_dict()})
+    old, other = read_experiments(experiments)
+    assert not old.sets and other.sets and "time/test_2mix: left out" in caplog.text
+    with pytest.raises(UserError, match="run scoring first"):
+        read_experiments(experiments[:1])
+    digest = model_sha256(built.model, built.config["model"])
+    for name in ("separation.json", "summary.json"):
+        path = folder / "test_2mix" / name
+        path.write_text(path.read_text().replace('"0f"', f'"{digest}"'))
+    assert read_experiments(experiments)[0].sets
+
+
+def test_turns_of_a_training_on_several_machines_are_told(experiments: list[str]) -> None:
+    first = {"device": "cpu", "precision": "bf16", "commit": "c0ffee" * 6 + "c0ff-dirty", "epochs": 3}
+    second = {"device": "cpu", "precision": "fp32", "commit": "decade" * 6 + "deca"}
+    (Path(experiments[0]) / "run.json").write_text(json.dumps(second | {"before": [first]}))
+    row = rows(render(experiments), "time")[-1]
+    assert row[6:8] == ["cpu, bf16 until epoch 3; cpu, fp32", "`c0ffeec0-dirty`, `decadede`"]
 
 
 def test_broken_files_are_named(experiments: list[str], tmp_path: Path) -> None:

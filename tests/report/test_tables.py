@@ -75,9 +75,9 @@ def test_a_number_stands_beside_the_papers(paper: PaperTables, train: Train) -> 
     assert [line[8] for line in table4] == ["–", "0.0 %", "0.0 %", "0.0 %"]
     macs = [float(line[10]) for line in table4]
     assert macs == pytest.approx([k * macs[0] for k in (1, 2, 3, 4)], abs=0.02) and table4[0][9] == "1,367,367"
-    assert behind[2:4] == ["5 of 100, best 3", behind[3]] and re.fullmatch("`[0-9a-f]{12}`", behind[3])
-    assert behind[4].startswith("`./run.sh --stage 2 --config conf/freq.yaml,conf/rows/simo1_siso2_iter2.yaml")
-    assert behind[4].endswith("--iterations 4`")
+    assert behind[2:4] == ["5 of 100, best 3", "–"] and re.fullmatch("`[0-9a-f]{12}`", behind[4])
+    assert behind[5].startswith("`./run.sh --stage 2 --config conf/freq.yaml,conf/rows/simo1_siso2_iter2.yaml")
+    assert behind[5].endswith("--iterations 4`")
     assert "## The paper's tables\n" in page and "another scale" not in page
 
 
@@ -90,7 +90,7 @@ def test_every_number_of_the_paper_is_there_and_has_a_command(paper: PaperTables
             f"{value:.1f}" for values in row.numbers.values() for value in values.values()
         )
         if row.name != "time_simo3_siso0":
-            assert behind[1:] == ["not run", "–", "–", f"`./tables.sh --row {row.name}`"]
+            assert behind[1:] == ["not run", "–", "–", "–", f"`./tables.sh --row {row.name}`"]
         assert behind[0] == ", ".join(f"`{path}`" for path in row.configs)
 
 
@@ -115,7 +115,6 @@ def test_seeds_are_averaged_and_their_spread_is_told(paper: PaperTables, train: 
         ({"train.epochs": 5, "train.patience": 9}, "train.epochs 5 for 100"),
         ({"train.patience": 90}, "stopped after 5 epochs"),
         ({"optimizer.lr": 0.002}, "optimizer.lr 0.002 for 0.001"),
-        ({"data.mode": "rendered"}, "data.mode rendered for fresh"),
     ],
 )
 def test_another_scale_has_tables_of_its_own_and_says_what_is_other(
@@ -129,6 +128,26 @@ def test_another_scale_has_tables_of_its_own_and_says_what_is_other(
     assert told in other.splitlines()[0] and told not in own
     assert own.count("### Table") == 4 and "| not run |" in own
     assert other.count("### Table") == other.count(" at another scale: ") == 1 and "not run" not in other
+
+
+def test_rendered_mixtures_are_the_papers_and_not_compared_with_fresh_ones(paper: PaperTables, train: Train) -> None:
+    rendered = {"data.mode": "rendered", "data.train": "data/train_2mix"}
+    folders = [train("freq_simo3_siso0", (3.0,)), train("freq_simo3_siso0", (2.0,), rendered, "other")]
+    own, other = render(at_paper_scale(paper), *folders).split("## The paper's tables with rendered mixtures\n")
+    assert "At the paper's scale (`test_2mix`). Training mixtures are drawn anew in every epoch" in own
+    assert "At the paper's scale (`test_2mix`). Training mixtures are as the paper's, rendered once." in other
+    assert cells(own, "freq_simo3_siso0")[0][5].startswith("2.50 [")
+    assert cells(other, "freq_simo3_siso0")[0][5].startswith("1.50 [")
+
+
+def test_a_yaml_that_makes_the_scale_is_in_the_headings(paper: PaperTables, train: Train) -> None:
+    folder = train("freq_simo3_siso0", (3.0,), {"train.epochs": 5})
+    files = ("conf/freq.yaml", "conf/rows/simo3_siso0.yaml", "conf/scale/five.yaml", "conf/seed/seed1.yaml")
+    command = " ".join(["train.py", *(f"--config={file}" for file in files)])
+    (folder / "run.json").write_text(json.dumps({"command": command, "precision": "bf16"}))
+    page = render(at_paper_scale(paper), folder)
+    assert "## The paper's tables with conf/scale/five.yaml\n" in page and "another scale" not in page
+    assert cells(page, "freq_simo3_siso0")[-1][3] == "bf16"
 
 
 @pytest.mark.parametrize("setting", ["train.seed", "train.threads", "train.workers"])

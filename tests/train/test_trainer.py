@@ -82,6 +82,16 @@ def test_a_run_cut_at_any_rename_ends_like_an_undisturbed_one(
     assert renames == 11  # last.pt 4 times and previous.pt 3, best.pt and history.jsonl 2 each
 
 
+def test_records_without_a_checkpoint_are_not_overwritten(experiment: Build, tmp_path: Path) -> None:
+    Trainer(experiment("--train.epochs=1"), tmp_path).fit()
+    before = (tmp_path / "history.jsonl").read_bytes()
+    for path in tmp_path.glob("*.pt"):
+        path.unlink()
+    with pytest.raises(UserError, match="has the records of a training, but no checkpoint"):
+        Trainer(experiment("--train.epochs=1"), tmp_path)
+    assert (tmp_path / "history.jsonl").read_bytes() == before
+
+
 def test_what_the_network_draws_at_random_is_drawn_again_after_an_interruption(
     experiment: Build, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -62,6 +62,11 @@ def test_a_run_leaves_what_the_next_stages_read_and_a_second_does_nothing(train:
     second = train("--out", out, "--train.epochs", 2)
     assert second.status == 0 and "trained already" in second.out
     assert {path: path.stat().st_mtime_ns for path in out.rglob("*")} == before
+    for epochs, threads, turns in ((3, 1, None), (4, 2, [(3, 1)]), (5, 1, [(3, 1), (4, 2)])):
+        assert train("--out", out, "--train.epochs", epochs, "--train.threads", threads).status == 0
+        run = json.loads((out / "run.json").read_text())
+        assert run["threads"] == threads
+        assert turns == ([(turn["epochs"], turn["threads"]) for turn in run["before"]] if "before" in run else None)
 
 
 def test_the_commit_is_of_the_code_not_of_the_pages_of_results(tmp_path: Path) -> None:
