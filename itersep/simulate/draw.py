@@ -24,8 +24,8 @@ class SimulationSpec:
         length_s: length of a mixture.
         sources: number of speakers, all different.
         overlap: part of a speaker's cut that the next speaker's shares.
-        speaker_snr_db: how much louder than the first speaker the others are.
-        noise_snr_db: energy of all speakers over that of the noise.
+        speaker_snr_db: how much louder than the first speaker the others are, before the room.
+        noise_snr_db: energy of all speakers over that of the noise, before the room.
         t60_s: reverberation time.
         room_x_m: length of the room.
         room_y_m: width of the room.
