@@ -12,14 +12,13 @@ import re
 import shlex
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from difflib import get_close_matches
 from itertools import zip_longest
 from typing import Any
 
 from jsonargparse import ArgumentError, ArgumentParser, Namespace
 
 from itersep.errors import Terminated, UserError
-from itersep.settings import check_settings, parse_yaml, read_yaml
+from itersep.settings import check_settings, closest_names, find_group, group_names, parse_yaml, read_yaml
 from itersep.signals import stoppable
 
 
@@ -68,10 +67,14 @@ def _spell(parser: ArgumentParser, word: str) -> str:
 
 
 def _suggest(parser: ArgumentParser, message: str) -> str:
-    """The option that an unknown one is closest to; nothing for other mistakes."""
-    unknown = re.search(r"nrecognized arguments: (--[^\s=]+)", message)
-    close = get_close_matches(unknown[1], _option_names(parser), 1) if unknown else []
-    return f"; is it {close[0]}?" if close else ""
+    """The options that an unknown one may stand for; nothing for other mistakes."""
+    unknown = re.search(r"nrecognized arguments: --([^\s=]+)[\s=]?(\S*)", message)
+    if not unknown:
+        return ""
+    groups = list(group_names(known_settings(parser)))
+    options = (option[2:] for option in _option_names(parser) if option.startswith("--"))
+    meant = closest_names(*unknown.groups(), [option for option in options if option not in (*groups, "help")], groups)
+    return f"; is it {' or '.join(f'--{option}' for option in meant)}?" if meant else ""
 
 
 def _option_names(parser: ArgumentParser) -> list[str]:
@@ -97,15 +100,14 @@ def _check_yaml(parser: ArgumentParser, words: Sequence[str]) -> dict[str, objec
     known = known_settings(parser)
     origins: dict[str, object] = {}
     for option, value in _options(words):
-        group = known if option == "config" else _find_group(known, option.split("."))
-        if group is None or not value:  # the parser will complain of the latter
-            continue
         part = "" if option == "config" else option
+        if not option or find_group(known, part) is None or not value:  # the parser will complain of the last
+            continue
         if part and value.lstrip().startswith("{"):
             settings, origin = parse_yaml(value, f"--{option}"), f"--{option}"
         else:
             settings, origin = read_yaml(value), value
-        origins |= check_settings(settings, group, origin, part, parts_in_files=True)
+        origins |= check_settings(settings, known, origin, part, parts_in_files=True)
     return origins
 
 
@@ -115,13 +117,6 @@ def _options(words: Sequence[str]) -> Iterator[tuple[str, str]]:
         name, equals, value = word.partition("=")
         if name.startswith("--"):
             yield name[2:], value if equals else following
-
-
-def _find_group(known: Mapping[str, Any], names: Sequence[str]) -> Mapping[str, Any] | None:
-    """The settings of the group that an option names; None for an option that is none."""
-    for name in names:
-        known = known.get(name) if isinstance(known, Mapping) else None
-    return known if isinstance(known, Mapping) else None
 
 
 def _name_origin(message: str, words: Sequence[str], origins: Mapping[str, object]) -> str:

@@ -4,7 +4,7 @@ jsonargparse passes over a part that is null or a number, lets a key stand twice
 file that stands in the place of a part. So names and shapes are checked here first; types are left to it.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -45,7 +45,7 @@ def check_settings(
         settings: as read
         known: all that there are, as a tree; those left out keep their defaults
         origin: the file that has them
-        part: the name of what is checked, in a larger tree
+        part: the name of the group in that tree that ``settings`` are of; all of it by default
         parts_in_files: a text in place of a part names the yaml file that has it, as seen from the folder of ``origin``
 
     Raises UserError that names the origin and the setting, for a name that is not known, a part that is no settings
@@ -54,23 +54,68 @@ def check_settings(
     if not isinstance(settings, dict):
         what = f"'{part}'" if part else "it"
         raise UserError(f"{origin}: {what} is {describe(settings)} where settings with names are expected")
-    origins = {}
+    origins, group = {}, find_group(known, part)
     for name, value in settings.items():
         full = f"{part}.{name}" if part else f"{name}"
-        if name not in known:
-            close = get_close_matches(str(name)[:60], known, 1)
-            raise UserError(f"{origin}: '{full[:100]}' is no setting" + (f"; is it '{close[0]}'?" if close else ""))
-        if isinstance(known[name], dict):
+        if name not in group:
+            meant = closest_names(full, value, single_names(known), group_names(known))
+            hint = f"; is it {' or '.join(map(repr, meant))}?" if meant else ""
+            raise UserError(f"{origin}: '{full[:100]}' is no setting{hint}")
+        if isinstance(group[name], dict):
             where = origin
             if parts_in_files and isinstance(value, str):
                 where = Path(str(origin)).parent / value
                 value = read_yaml(where, f"name another yaml file in {origin}, {full}")
-            origins |= check_settings(value, known[name], where, full, parts_in_files)
+            origins |= check_settings(value, known, where, full, parts_in_files)
         elif isinstance(value, PLAIN) or (isinstance(value, list) and all(isinstance(item, PLAIN) for item in value)):
             origins[full] = origin
         else:
             raise UserError(f"{origin}: '{full}' is {describe(value)} where a value is expected")
     return origins
+
+
+def find_group(known: Mapping[str, Any], name: str) -> Mapping[str, Any] | None:
+    """The group of that name in a tree of settings, the whole tree for none; None where there is no such group."""
+    group: Any = known
+    for part in name.split(".") if name else ():
+        group = group.get(part) if isinstance(group, Mapping) else None
+    return group if isinstance(group, Mapping) else None
+
+
+def group_names(known: Mapping[str, Any], part: str = "") -> Iterator[str]:
+    """The full names of all groups in a tree of settings."""
+    for name, value in known.items():
+        if isinstance(value, Mapping):
+            yield part + name
+            yield from group_names(value, f"{part}{name}.")
+
+
+def single_names(known: Mapping[str, Any], part: str = "") -> Iterator[str]:
+    """The full names of all settings in a tree that are no groups."""
+    for name, value in known.items():
+        if isinstance(value, Mapping):
+            yield from single_names(value, f"{part}{name}.")
+        else:
+            yield part + name
+
+
+def closest_names(name: str, value: object, single: Iterable[str], groups: Iterable[str]) -> list[str]:
+    """The full names, of single settings and of groups, that an unknown one with this value may stand for.
+
+    Those are the ones whose last part is the same or the closest, and of several those in the same group: a name is
+    more often given without its group, or with another, than misspelt. A mapping, or a yaml file, is of a group.
+    """
+    text = value.strip() if isinstance(value, str) else ""
+    of_group = isinstance(value, dict) or text.startswith("{") or text.endswith((".yaml", ".yml"))
+    group, _, last = name.rpartition(".")
+    for names in (groups, single) if of_group else (single, groups):
+        by_last: dict[str, list[str]] = {}
+        for full in names:
+            by_last.setdefault(full.rpartition(".")[2], []).append(full)
+        if close := get_close_matches(last[:60], by_last, 1):
+            found = by_last[close[0]]
+            return [full for full in found if full.rpartition(".")[0] == group] or found
+    return []
 
 
 def describe(value: Any) -> str:

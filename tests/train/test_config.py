@@ -64,6 +64,42 @@ def test_mistakes_are_one_line_that_names_the_key(experiment: Build, tmp_path: P
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("option", "meant"),
+    [
+        ("--lr=0.1", "; is it --optimizer.lr?"),
+        ("--train.lr=0.1", "; is it --optimizer.lr?"),
+        ("--siso_block=3", "; is it --model.separator.siso_blocks?"),
+        ("--sources=3", "; is it --model.sources or --data.simulation.sources?"),
+        ("--data.simulation.source=3", "; is it --data.simulation.sources?"),
+        ("--modle=more.yaml", "; is it --model?"),
+        ("--helo=1", "--helo=1"),
+    ],
+)
+def test_an_unknown_option_is_sought_in_all_groups(option: str, meant: str) -> None:
+    with pytest.raises(UserError) as caught:
+        parse(config_parser(), [option])
+    assert str(caught.value).endswith(meant)
+
+
+@pytest.mark.parametrize(
+    ("text", "meant"),
+    [
+        ("train: {lr: 0.1}", "'train.lr' is no setting; is it 'optimizer.lr'?"),
+        ("model: {siso_blocks: 3}", "'model.siso_blocks' is no setting; is it 'model.separator.siso_blocks'?"),
+        ("model: {simulation: {sources: 3}}", "'model.simulation' is no setting; is it 'data.simulation'?"),
+        ("modle: {iterations: 3}", "'modle' is no setting; is it 'model'?"),
+        ("data: {simulaton: room.yaml}", "'data.simulaton' is no setting; is it 'data.simulation'?"),
+        ("3: 4", "'3' is no setting"),
+    ],
+)
+def test_an_unknown_setting_is_sought_in_all_groups(tmp_path: Path, text: str, meant: str) -> None:
+    (tmp_path / "overlay.yaml").write_text(text)
+    with pytest.raises(UserError) as caught:
+        parse(config_parser(), ["--config", str(tmp_path / "overlay.yaml")])
+    assert str(caught.value) == f"{tmp_path}/overlay.yaml: {meant}"
+
+
 def test_a_stored_configuration_builds_the_same_experiment(experiment: Build) -> None:
     built = experiment("--model.share_simo=false", "--objective.oracle_bias=true")
     again = rebuild_experiment(yaml.safe_load(yaml.safe_dump(built.config)), "here")
