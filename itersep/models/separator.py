@@ -83,7 +83,7 @@ class Siso(nn.Module):
 
 
 class MaskLayer(nn.Module):
-    """Feature map to a nonnegative mask: overlap-add, linear, ReLU; one for all sources, layers and iterations.
+    """Feature map to a nonnegative mask: merged chunks, linear, ReLU; one for all sources, layers and iterations.
 
     Masks start around 1 / C, an even share of the mixture for each source. Around zero, half of them would be cut off
     by the ReLU, and the estimates would be worse than the mixture until the network has found the way back.
