@@ -209,7 +209,7 @@ def find_audio(folder: Path) -> list[Path]:
 
 
 def find_speech(corpus_dir: Path) -> list[Recording]:
-    """Recordings of a corpus laid out as <speaker>/.../*.{wav,flac,ogg}; the speaker is the first folder."""
+    """Recordings of a corpus laid out as <speaker>/.../*.{wav,flac,ogg,opus}; the speaker is the first folder."""
     recordings = []
     for path in find_audio(corpus_dir):
         parts = path.relative_to(corpus_dir).parts
