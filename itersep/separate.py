@@ -16,6 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -31,6 +32,7 @@ from itersep.journal import Journal
 from itersep.parallel import take_part
 
 LARGEST = 1 - 1 / PCM_SCALE  # the largest sample that 16 bits hold
+NO_NOTES: Mapping[str, Any] = MappingProxyType({})
 PEAK = 0.99  # the largest sample of estimates that had to be scaled down
 
 
@@ -51,13 +53,14 @@ def separate_set(
     mixtures: Mapping[str, str],
     out_dir: str | Path,
     made_by: Separation,
-    command: str = "",
+    notes: Mapping[str, Any] = NO_NOTES,
     nj: int = 1,
     part: str = "",
 ) -> int:
     """Separate mixtures (name -> audio file) into ``out_dir``, ``nj`` at a time; returns how many had to be done.
 
-    ``part`` "I/N" does one share of them beside other processes, and leaves the tables to a call without.
+    ``part`` "I/N" does one share of them beside other processes, and leaves the tables to a call without. ``notes`` go
+    into separation.json: "command", and "trained_for", the iterations that the model was trained with.
 
     What an interrupted run left is gone on with, if it was made by the same model, mixtures and options; otherwise it
     is removed and made again. Raises UserError for audio that cannot be used, for a folder that is not ours, and while
@@ -72,7 +75,7 @@ def separate_set(
     if (out_dir / "wav.scp").exists():
         raise UserError(f"{out_dir}: is a data directory; choose another --out")
     with claimed(out_dir, shared=bool(part)):
-        return _separate_missing(model, mixtures, mine, out_dir, made_by, command, nj, part)
+        return _separate_missing(model, mixtures, mine, out_dir, made_by, notes, nj, part)
 
 
 def _separate_missing(
@@ -81,19 +84,19 @@ def _separate_missing(
     mine: Sequence[str],
     out_dir: Path,
     made_by: Separation,
-    command: str,
+    notes: Mapping[str, Any],
     nj: int,
     part: str,
 ) -> int:
     with locked(out_dir / ".lock") if part else nullcontext():  # of several parts, the first starts the folder
         if read_separation(out_dir) != made_by:
-            start_folder(out_dir, made_by, command)
+            start_folder(out_dir, made_by, notes)
     journal, gains = Journal(out_dir / "utt2gain", part), read_gains(out_dir)
     files = {utt: _estimate_files(out_dir, utt, made_by) for utt in mixtures}
     todo = [utt for utt in mine if utt not in gains or not all(file.exists() for row in files[utt] for file in row)]
 
     def work(utt: str) -> float:
-        mix = read_audio(mixtures[utt], made_by.sample_rate)
+        mix = read_audio(mixtures[utt], made_by.sample_rate, remedy="resample it, or take a model of that rate")
         if not mix.size:
             raise UserError(f"{mixtures[utt]}: holds no samples; remove it from the data")
         est = separate(model, mix, made_by.iterations, made_by.device)
@@ -125,15 +128,21 @@ def read_separation(out_dir: str | Path) -> Separation | None:
     """What made a folder, or None where separation.json is missing or of another kind."""
     try:
         record = read_json(Path(out_dir) / "separation.json", "run separation first", "run separation again")
-        record.pop("command", None)
-        made_by = Separation(**record)
-    except (UserError, TypeError):
+        made_by = Separation(**{field.name: record[field.name] for field in fields(Separation)})
+    except (UserError, KeyError):
         return None
     typed = all(type(getattr(made_by, field.name)) is field.type for field in fields(Separation))
     return made_by if typed and min(made_by.sources, made_by.iterations, made_by.sample_rate) > 0 else None
 
 
-def start_folder(out_dir: Path, made_by: Separation, command: str) -> None:
+def read_trained_for(out_dir: str | Path) -> int | None:
+    """The iterations that a folder's model was trained with, if separation.json tells."""
+    return read_json(Path(out_dir) / "separation.json", "run separation first", "run separation again").get(
+        "trained_for"
+    )
+
+
+def start_folder(out_dir: Path, made_by: Separation, notes: Mapping[str, Any] = NO_NOTES) -> None:
     """Clear a folder of what another model or other options made there, and say in it what makes it now.
 
     The record goes last, so that what it stands beside is never older than itself.
@@ -146,7 +155,7 @@ def start_folder(out_dir: Path, made_by: Separation, command: str) -> None:
     for name in ("utt2gain", "scores.csv", "summary.json"):
         (out_dir / name).unlink(missing_ok=True)
     Journal(out_dir / "utt2gain").remove()
-    write_text(out_dir / "separation.json", json.dumps(asdict(made_by) | {"command": command}, indent=2) + "\n")
+    write_text(out_dir / "separation.json", json.dumps(asdict(made_by) | dict(notes), indent=2) + "\n")
 
 
 def read_gains(out_dir: str | Path) -> dict[str, float]:

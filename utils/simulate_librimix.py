@@ -6,6 +6,7 @@ from typing import Literal
 from jsonargparse.typing import PositiveInt
 
 from itersep.cli import run_program
+from itersep.data.audio import RESAMPLE
 from itersep.parallel import take_part
 from itersep.simulate.folder import render_set, write_manifest
 from itersep.simulate.librimix import CORPUS_RATE, Mode, import_list
@@ -41,7 +42,7 @@ def main(
         render: false writes mixtures.jsonl only
     """
     take_part((), part)  # raises if it is no part
-    clips = (load_clips(speech, CORPUS_RATE), load_clips(noise, CORPUS_RATE) if noise else None)
+    clips = (load_clips(speech, CORPUS_RATE, RESAMPLE), load_clips(noise, CORPUS_RATE, RESAMPLE) if noise else None)
     selection = import_list(csv, *clips, sample_rate=sample_rate, mode=mode, allow_missing=allow_missing)
     write_manifest(out, selection.mixtures)
     selection.report(csv, out)

@@ -13,28 +13,32 @@ from itersep.signals import held_signals
 
 PCM_SCALE = 32768  # a 16-bit sample n stands for n / 32768
 WAV_HEADER = 44  # bytes before the samples of a 16-bit mono file
+RESAMPLE = "resample it"  # what can be done about a file of another rate, where nothing else can
 
 
-def audio_length(path: str | Path, sample_rate: int) -> int:
+def audio_length(path: str | Path, sample_rate: int, remedy: str = RESAMPLE) -> int:
     """Length in samples of a mono file at ``sample_rate``, from its header; raises UserError like read_audio."""
     try:
         info = soundfile.info(str(path))
     except (soundfile.LibsndfileError, OSError, TypeError) as error:
         raise UserError(f"{path}: cannot be read as audio ({_reason(path, error)}); mend or remove it") from None
-    _check_format(path, info.samplerate, info.channels, sample_rate)
+    _check_format(path, info.samplerate, info.channels, sample_rate, remedy)
     return info.frames
 
 
-def read_audio(path: str | Path, sample_rate: int, start: int = 0, length: int = -1) -> np.ndarray:
+def read_audio(
+    path: str | Path, sample_rate: int, start: int = 0, length: int = -1, remedy: str = RESAMPLE
+) -> np.ndarray:
     """Read samples [start, start + length) of a mono file as float32 (T,); ``length`` -1 reads to the end.
 
+    ``remedy`` ends the sentence on a file at another rate: a caller whose rate is an option names that too.
     Raises UserError that names the file if it is missing, unreadable, not mono, at another rate, or not finite.
     """
     try:
         samples, rate = soundfile.read(str(path), frames=length, start=start, dtype="float32", always_2d=True)
     except (soundfile.LibsndfileError, OSError, TypeError) as error:
         raise UserError(f"{path}: cannot be read as audio ({_reason(path, error)}); mend or remove it") from None
-    _check_format(path, rate, samples.shape[1], sample_rate)
+    _check_format(path, rate, samples.shape[1], sample_rate, remedy)
     if not np.isfinite(samples).all():
         raise UserError(f"{path}: holds samples that are not finite numbers; mend or remove it")
     return samples[:, 0]
@@ -74,14 +78,11 @@ def to_pcm(samples: np.ndarray) -> np.ndarray:
     return scaled.astype(np.int16)
 
 
-def _check_format(path: str | Path, rate: int, channels: int, sample_rate: int) -> None:
+def _check_format(path: str | Path, rate: int, channels: int, sample_rate: int, remedy: str) -> None:
     if channels != 1:
         raise UserError(f"{path}: has {channels} channels where one is expected; convert it to mono")
     if rate != sample_rate:
-        raise UserError(
-            f"{path}: sample rate is {rate} Hz where {sample_rate} Hz is expected; resample it, or set sample_rate to "
-            "what the data have"
-        )
+        raise UserError(f"{path}: sample rate is {rate} Hz where {sample_rate} Hz is expected; {remedy}")
 
 
 def _reason(path: str | Path, error: Exception) -> str:

@@ -11,6 +11,8 @@ from itersep.data.audio import read_audio
 from itersep.data.datadir import DURATION_TOLERANCE_S, read_durations, read_table
 from itersep.errors import UserError
 
+SET_RATE = "resample it, or set the simulation's sample_rate to what the data have"
+
 
 @dataclass(frozen=True)
 class Clips:
@@ -21,6 +23,7 @@ class Clips:
     paths: Mapping[str, str]
     speakers: Mapping[str, str]
     lengths: Mapping[str, int]  # in samples, as far as utt2dur tells
+    remedy: str  # of a clip at another rate
 
     @cached_property
     def by_speaker(self) -> list[list[str]]:
@@ -42,7 +45,7 @@ class Clips:
         """
         if utt not in self.paths:
             raise UserError(f"{self.data_dir}/wav.scp: has no '{utt}', which a mixture names; simulate the set again")
-        samples = read_audio(self.paths[utt], self.sample_rate, start=start, length=length)
+        samples = read_audio(self.paths[utt], self.sample_rate, start, length, self.remedy)
         left = self.lengths[utt] - start
         missing = (left if length < 0 else min(left, length)) - len(samples)
         if missing > DURATION_TOLERANCE_S * self.sample_rate:
@@ -53,8 +56,11 @@ class Clips:
         return samples
 
 
-def load_clips(data_dir: str | Path, sample_rate: int) -> Clips:
-    """Read the tables wav.scp, utt2spk and utt2dur; no audio is opened. Raises UserError if they don't agree."""
+def load_clips(data_dir: str | Path, sample_rate: int, remedy: str = SET_RATE) -> Clips:
+    """Read the tables wav.scp, utt2spk and utt2dur; no audio is opened. Raises UserError if they don't agree.
+
+    ``remedy`` is that of `read_audio`; by default it names the simulation's sample_rate.
+    """
     data_dir = Path(data_dir)
     paths = read_table(data_dir / "wav.scp")
     speakers = read_table(data_dir / "utt2spk")
@@ -65,4 +71,4 @@ def load_clips(data_dir: str | Path, sample_rate: int) -> Clips:
         for utt in sorted(paths.keys() ^ table.keys())[:1]:
             raise UserError(f"{data_dir}: '{utt}' stands in only one of wav.scp and {name}; make the directory again")
     lengths = {utt: int(seconds * sample_rate) for utt, seconds in durations_s.items()}
-    return Clips(str(data_dir), sample_rate, paths, speakers, lengths)
+    return Clips(str(data_dir), sample_rate, paths, speakers, lengths, remedy)

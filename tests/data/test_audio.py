@@ -89,6 +89,15 @@ def test_bad_files_are_named(tmp_path, make, read):
     assert "\n" not in str(refused.value)
 
 
+@pytest.mark.parametrize("read", [read_audio, audio_length])
+def test_a_caller_says_what_can_be_done_about_another_rate(tmp_path, read):
+    make_fast(tmp_path / "a.wav")
+    with pytest.raises(UserError, match="is expected; resample it$"):
+        read(tmp_path / "a.wav", RATE)
+    with pytest.raises(UserError, match="is expected; give --rate$"):
+        read(tmp_path / "a.wav", RATE, remedy="give --rate")
+
+
 def test_samples_that_are_no_numbers_are_refused(tmp_path):
     soundfile.write(tmp_path / "a.wav", np.array([0.0, np.nan]), RATE, subtype="FLOAT")
     with pytest.raises(UserError, match="not finite"):

@@ -387,7 +387,7 @@ def test_faults_of_clips_are_named(speech_dir, noise_dir):
         render_mixture(mixture, noise, noise)
     with pytest.raises(UserError, match="is at 8000 Hz where 16000 Hz is expected"):
         render_mixture(mixture, load_clips(speech_dir, 16000), noise)
-    with pytest.raises(UserError, match="sample rate is 8000 Hz where 16000 Hz is expected"):
+    with pytest.raises(UserError, match="rate is 8000 Hz where 16000 Hz is expected; .* set the simulation's sample_"):
         load_clips(speech_dir, 16000).read("s0-0", 0, 100)
     with pytest.raises(UserError, match="name the directory"):
         render_mixture(mixture, speech, None)
