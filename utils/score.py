@@ -15,7 +15,7 @@ from itersep.report.bins import summarize_bins
 from itersep.report.stopping import summarize_stopping
 from itersep.report.summary import describe, name_files, read_summary, summarize
 from itersep.score import find_jobs, score_all, scored_files_sha256, write_scores
-from itersep.separate import read_separation
+from itersep.separate import read_separation, read_trained_for
 from itersep.simulate.manifest import read_mixtures
 
 
@@ -37,7 +37,7 @@ def main(data: str, separated: str, nj: PositiveInt = 1) -> None:
         scores = score_all(jobs, nj)
         write_scores(folder / "scores.csv", scores)
         origin["model_sha256"] = read_separation(folder).model_sha256
-        summary, note = origin | summarize(scores) | {"command": command_line()}, ""
+        summary, note = origin | summarize(scores, read_trained_for(folder)) | {"command": command_line()}, ""
         summary["stopping"] = summarize_stopping(scores)
         if drawn:
             summary["bins"] = summarize_bins(scores, drawn)

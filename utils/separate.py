@@ -43,8 +43,8 @@ def main(
         sample_rate=config["data"]["simulation"]["sample_rate"],
         device=place,
     )
-    command = command_line().removesuffix(f" --part {part}")
-    done = separate_set(network.to(place), mixtures, out, made_by, command, nj, part)
+    notes = {"command": command_line().removesuffix(f" --part {part}"), "trained_for": network.iterations}
+    done = separate_set(network.to(place), mixtures, out, made_by, notes, nj, part)
     what = f"{done} separated now" if done else "all there, nothing to do"
     what += f" by part {part}" * bool(part)
     print(f"{out}: {len(mixtures)} mixtures, {made_by.iterations} iterations; {what}")

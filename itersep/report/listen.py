@@ -10,7 +10,7 @@ from itersep.data.audio import encode_audio, read_audio, to_pcm
 from itersep.errors import UserError
 from itersep.report.experiment import ExperimentRecord, ScoredSet
 from itersep.report.rows import Tried
-from itersep.report.summary import choose_to_hear, last_improvement
+from itersep.report.summary import choose_to_hear, improvements
 from itersep.score import Job, Score, find_jobs, read_scores
 from itersep.separate import read_separation
 from itersep.simulate.manifest import AnyMixture, Mixture, read_mixtures
@@ -43,7 +43,7 @@ class Example:
 
     utt: str
     rank: str  # best, median, worst; empty if it was asked for by name
-    gain_db: float | None  # SI-SDRi after the last iteration, mean over speakers and experiments
+    gain_db: float | None  # SI-SDRi after the iterations of training, mean over speakers and experiments
     facts: dict[str, str]  # what was drawn for it
     sample_rate: int
     length: int
@@ -123,8 +123,8 @@ def _collect(heard: Sequence[Heard], named: Sequence[str], notes: list[str]) -> 
 
 
 def _mean_gains(heard: Sequence[Heard]) -> dict[str, float]:
-    """Mixture -> SI-SDRi (dB) after the last iteration, mean over experiments; those that all have a score for."""
-    gains = [last_improvement(one.scores) for one in heard]
+    """Mixture -> SI-SDRi (dB) after the iterations of training, mean over experiments; those that all have."""
+    gains = [improvements(one.scores, one.scored.final) for one in heard]
     return {utt: float(np.mean([one[utt] for one in gains])) for utt in gains[0] if all(utt in one for one in gains)}
 
 

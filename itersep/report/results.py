@@ -91,10 +91,12 @@ def _render_experiment(record: ExperimentRecord, figure: str) -> Iterator[str]:
 
 
 def _where_to_listen(scored: ScoredSet) -> str:
-    """The mixtures worth hearing, by SI-SDRi after the last iteration, and their files."""
+    """The mixtures worth hearing, by SI-SDRi after an iteration, and their files."""
     rows = [
         [rank, f"{at['si_sdri_db']:+.2f}", f"`{at['mixture']}`", "<br>".join(f"`{file}`" for file in at["estimates"])]
         for rank, at in scored.summary["listen"].items()
     ]
-    head = [f"to hear of {scored.name}", "SI-SDRi", "mixture", "separated"]
+    last = scored.summary["iterations"][-1]["iteration"]
+    iteration = scored.summary["listen"]["best"].get("iteration", last)  # which older summaries do not tell
+    head = [f"to hear of {scored.name}", f"SI-SDRi, iteration {iteration}", "mixture", "separated"]
     return render_table(head, "lrll", rows)

@@ -18,20 +18,26 @@ METRICS = ("si_sdr_db", "si_sdri_db", "sdr_db")
 INTERVAL = "95 % interval by Student's t over mixtures, each the mean of its speakers"
 
 
-def summarize(scores: Sequence[Score]) -> dict[str, Any]:
-    """What follows from scores.csv alone: means, rate of changes of assignment, silent signals, mixtures to hear."""
+def summarize(scores: Sequence[Score], trained_for: int | None = None) -> dict[str, Any]:
+    """What follows from scores.csv: means, rate of changes of assignment, silent signals, mixtures to hear.
+
+    The latter are told by the iteration that the model was trained to end with, or the last where that is not known.
+    """
     by_iteration: dict[int, dict[str, list[Score]]] = defaultdict(lambda: defaultdict(list))
     for score in scores:
         by_iteration[score.iteration][score.utt].append(score)
     rows = [_summarize_iteration(i, by_iteration[i], by_iteration.get(i - 1)) for i in sorted(by_iteration)]
-    gains = last_improvement(scores)
+    last = max(by_iteration, default=0)
+    iteration = min(trained_for or last, last)
+    gains = improvements(scores, iteration)
+    listen = {rank: {"utt": utt, "si_sdri_db": gains[utt]} for rank, utt in choose_to_hear(gains).items()}
     return {
         "mixtures": len(by_iteration[0]),
         "speakers": max((score.speaker for score in scores), default=0),
         "interval": INTERVAL,
         "iterations": rows,
         **_name_silent(scores),
-        "listen": {rank: {"utt": utt, "si_sdri_db": gains[utt]} for rank, utt in choose_to_hear(gains).items()},
+        "listen": {rank: at | {"iteration": iteration} for rank, at in listen.items()},
     }
 
 
@@ -44,12 +50,11 @@ def mixture_means(scores: Iterable[Score], metric: str) -> dict[int, dict[str, f
     return {i: {utt: float(np.mean(speakers)) for utt, speakers in utts.items()} for i, utts in values.items()}
 
 
-def last_improvement(scores: Sequence[Score]) -> dict[str, float]:
-    """Mixture -> mean SI-SDRi (dB) of its speakers after the last iteration; mixtures with a silent signal left out."""
-    last = max((score.iteration for score in scores), default=0)
+def improvements(scores: Iterable[Score], iteration: int) -> dict[str, float]:
+    """Mixture -> mean SI-SDRi (dB) of its speakers after an iteration; mixtures with a silent signal left out."""
     values: dict[str, list[float]] = defaultdict(list)
     for score in scores:
-        if score.iteration == last:
+        if score.iteration == iteration:
             values[score.utt].append(score.si_sdri_db)
     means = {utt: round(float(np.mean(speakers)), 4) for utt, speakers in values.items()}
     return {utt: mean for utt, mean in means.items() if not math.isnan(mean)}
@@ -62,10 +67,10 @@ def choose_to_hear(gains: Mapping[str, float]) -> dict[str, str]:
 
 
 def name_files(listen: dict[str, dict[str, Any]], jobs: Sequence[Job]) -> dict[str, dict[str, Any]]:
-    """The mixtures to hear with their files: the mixture, and the estimates after the last iteration."""
+    """The mixtures to hear with their files: the mixture, and the estimates after the iteration they were chosen by."""
     by_utt = {job.utt: job for job in jobs}
     return {
-        rank: at | {"mixture": by_utt[at["utt"]].mix, "estimates": list(by_utt[at["utt"]].est[-1])}
+        rank: at | {"mixture": by_utt[at["utt"]].mix, "estimates": list(by_utt[at["utt"]].est[at["iteration"] - 1])}
         for rank, at in listen.items()
     }
 

@@ -36,7 +36,8 @@ def _write_experiment(
         for c in (1, 2)
     ]
     summary = {"data": "data/test_2mix", "model_sha256": "0f"} | summarize(scores) | {"command": "score.py --data here"}
-    jobs = [Job(f"m{k}", f"mix/m{k}.wav", (), ((f"spk1/m{k}.wav", f"spk2/m{k}.wav"),), 8000) for k in (-1, 0, 1)]
+    est = {k: ((f"spk1/m{k}.wav", f"spk2/m{k}.wav"),) * len(gains) for k in (-1, 0, 1)}
+    jobs = [Job(f"m{k}", f"mix/m{k}.wav", (), est[k], 8000) for k in est]
     summary["listen"] = name_files(summary["listen"], jobs)
     separation = {"model_sha256": "0f", "mixtures_sha256": "0e", "sources": 2, "iterations": len(gains)}
     separation |= {"sample_rate": 8000, "device": "cpu", "command": "separate.py --model there"}

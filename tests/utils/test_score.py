@@ -27,7 +27,7 @@ def estimate(mixture_dir: Path, make: Make, iterations: int = 2, out: Path | Non
     out = out or mixture_dir.parent / "separated"
     mixtures = read_mixtures(mixture_dir)
     made_by = Separation("a model", files_sha256(mixtures), 2, iterations, RATE, "cpu")
-    start_folder(out, made_by, "")
+    start_folder(out, made_by)
     for i in range(1, iterations + 1):
         tables: list[dict[str, Path]] = [{}, {}]
         for utt, path in mixtures.items():
@@ -121,13 +121,30 @@ def test_the_csv_holds_all_that_the_summary_says(program: Callable, mixture_dir:
     assert summary["mixtures"] == 5 and summary["speakers"] == 2
 
 
-def test_best_median_and_worst_are_by_the_last_iteration(mixture_dir: Path) -> None:
+@pytest.mark.parametrize(("trained_for", "iteration"), [(1, 1), (2, 2), (3, 2), (None, 2)])
+def test_best_median_and_worst_are_by_the_iteration_trained_for(
+    mixture_dir: Path, trained_for: int | None, iteration: int
+) -> None:
     scores = score(mixture_dir, noisy)
-    gains = {utt: np.mean([s.si_sdri_db for s in scores if s.utt == utt and s.iteration == 2]) for utt in
+    gains = {utt: np.mean([s.si_sdri_db for s in scores if s.utt == utt and s.iteration == iteration]) for utt in
              read_mixtures(mixture_dir)}  # fmt: skip
     ranked = sorted(gains, key=gains.get)
-    chosen = {rank: entry["utt"] for rank, entry in summarize(scores)["listen"].items()}
-    assert chosen == {"worst": ranked[0], "median": ranked[2], "best": ranked[4]}
+    listen = summarize(scores, trained_for)["listen"]
+    assert {rank: at["utt"] for rank, at in listen.items()} == {
+        "worst": ranked[0],
+        "median": ranked[2],
+        "best": ranked[4],
+    }
+    assert all(at["iteration"] == iteration for at in listen.values())
+
+
+def test_the_iterations_that_the_model_was_trained_for_are_handed_on(program: Callable, mixture_dir: Path) -> None:
+    out = estimate(mixture_dir, noisy)
+    record = json.loads((out / "separation.json").read_text())
+    (out / "separation.json").write_text(json.dumps(record | {"trained_for": 1}))
+    assert program("score.py", "--data", mixture_dir, "--separated", out).status == 0
+    for at in json.loads((out / "summary.json").read_text())["listen"].values():
+        assert at["iteration"] == 1 and at["estimates"][1] == str(out / "iter1/spk2" / f"{at['utt']}.wav")
 
 
 def test_again_it_does_nothing_until_an_estimate_changes(program: Callable, mixture_dir: Path) -> None:
