@@ -182,6 +182,8 @@ def test_scale_and_seeds_are_overlays_of_the_row(recipe: Path, tables, tmp_path:
     ("options", "named"),
     [
         (["--row", "freq_simo9", "--table", "2"], "no row 'freq_simo9' in table 2"),
+        (["--row", "freq_simo9"], "no row 'freq_simo9' in any table"),
+        (["--table", "5"], "no table 5; --table is one of 1, 2, 3, 4, or 0 for all"),
         (["--table", "3", "--scale", "huge"], "conf/scale/huge.yaml: no such file"),
         (["--table", "one"], "--table needs a number"),
         (["all"], "unexpected argument 'all'"),

@@ -63,9 +63,15 @@ def main(
         show: a table for people instead
     """
     paper = read_paper(ROWS)
+    tables = sorted({number for one in paper.rows for number in one.numbers})
+    if table and table not in tables:
+        raise UserError(
+            f"the paper has no table {table}; --table is one of {', '.join(map(str, tables))}, or 0 for all"
+        )
     found = [one for one in paper.rows if row in ("", one.name) and (not table or table in one.numbers)]
     if not found:
-        raise UserError(f"the paper has no row '{row}' in table {table or 'any'}; tables.sh --list names all")
+        where = f"table {table}" if table else "any table"
+        raise UserError(f"the paper has no row '{row}' in {where}; tables.sh --list names all")
     trainings = take_part([training for one in found for training in list_trainings(one, scale, seeds)], part)
     print("\n".join(describe(trainings) if show else map(line_for_shell, trainings)))
 
