@@ -28,9 +28,16 @@ def main() -> None:
             print(*check.faults, sep="\n", file=sys.stderr)
             bad += 1
         else:
-            print(f"{data_dir}: ok, {check.utterances} utterances, {check.hours:.2f} hours")
+            print(f"{data_dir}: ok, {check.utterances} utterances, {say_length(check.seconds)}")
     if bad:
         raise UserError(f"{bad} of {len(options.data_dirs)} data directories have faults, named above")
+
+
+def say_length(seconds: float) -> str:
+    """A length of time, in hours, minutes or seconds: the largest of them that it has one of."""
+    if seconds >= 3600:
+        return f"{seconds / 3600:.2f} hours"
+    return f"{seconds / 60:.2f} minutes" if seconds >= 60 else f"{seconds:.2f} seconds"
 
 
 if __name__ == "__main__":

@@ -55,9 +55,9 @@ class Validation:
         return len(self._tables.get("wav.scp", {}))
 
     @property
-    def hours(self) -> float:
+    def seconds(self) -> float:
         """Duration of all utterances or mixtures together."""
-        return sum(self._lengths.get("wav.scp", {}).values()) / (self.sample_rate or 1) / 3600.0
+        return sum(self._lengths.get("wav.scp", {}).values()) / (self.sample_rate or 1)
 
     def read_tables(self) -> None:
         """Each table must be there, with a key and a value in every line, no key twice, and not empty."""

@@ -39,9 +39,9 @@ def audio(data_dir: Path, name: str, index: int) -> str:
 
 def test_simulated_and_plain_directories_are_well(data_dir, speech_dir):
     check = validate_data_dir(data_dir)
-    assert (check.faults, check.utterances, check.hours) == ([], 3, pytest.approx(1.5 / 3600))
+    assert (check.faults, check.utterances, check.seconds) == ([], 3, 1.5)
     check = validate_data_dir(speech_dir, RATE)
-    assert (check.faults, check.utterances, check.hours) == ([], 6, pytest.approx(9 / 3600))
+    assert (check.faults, check.utterances, check.seconds) == ([], 6, 9.0)
 
 
 @pytest.mark.parametrize("name", ["wav.scp", "spk2.scp", "utt2spk", "spk2utt", "utt2dur", "utt2gain"])
@@ -162,7 +162,7 @@ def run(monkeypatch, capsys, *arguments):
 
 def test_program_tells_by_lines_and_status(data_dir, speech_dir, monkeypatch, capsys):
     assert run(monkeypatch, capsys, data_dir, speech_dir) == (
-        0, f"{data_dir}: ok, 3 utterances, 0.00 hours\n{speech_dir}: ok, 6 utterances, 0.00 hours\n", ""
+        0, f"{data_dir}: ok, 3 utterances, 1.50 seconds\n{speech_dir}: ok, 6 utterances, 9.00 seconds\n", ""
     )  # fmt: skip
     shutil.rmtree(data_dir / "audio" / "spk1")
     status, out, err = run(monkeypatch, capsys, data_dir, speech_dir)
@@ -171,3 +171,12 @@ def test_program_tells_by_lines_and_status(data_dir, speech_dir, monkeypatch, ca
     assert err.splitlines()[1] == "validate_data_dir.py: 1 of 2 data directories have faults, named above"
     status, out, err = run(monkeypatch, capsys)
     assert status == 2 and "data_dirs" in err
+
+
+@pytest.mark.parametrize(
+    "seconds, said",
+    [(0, "0.00 seconds"), (59.5, "59.50 seconds"), (60, "1.00 minutes"), (1800, "30.00 minutes"), (5400, "1.50 hours")],
+)
+def test_a_length_is_said_in_a_unit_that_it_has_one_of(seconds, said):
+    program = runpy.run_path(str(ROOT / "utils" / "validate_data_dir.py"))
+    assert program["say_length"](seconds) == said
