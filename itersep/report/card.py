@@ -78,7 +78,8 @@ def _describe_mixtures(data: dict[str, Any]) -> str:
 
 
 def _describe_license(license_id: str) -> str:
-    weights = "No licence of the weights was stated" if license_id == "unknown" else f"The weights: {license_id}"
+    told = {"unknown": "No licence of the weights was stated", "other": "The weights: as *Training data* says"}
+    weights = told.get(license_id, f"The weights: {license_id}")
     return (
         f"{weights}. The recordings that they were trained on have licences of their own, named above; they are not "
         "part of this model, and what they ask of those who use it is for you to check. The code of itersep: MIT."
