@@ -61,7 +61,7 @@ class TrainSpec:
     Args:
         epochs: how many at most
         one_pass_epochs: in so many of them, the first, only one iteration is trained; it costs less, and later
-            iterations then start from estimates that are worth something
+            iterations then start from estimates that are worth something; fewer than all, where there are later ones
         patience: stop after this many epochs without a better validation loss
         batch_size: mixtures a step, of all processes together
         accumulate: parts in which a process's share of a batch passes through the network, one after the other, to
@@ -131,7 +131,16 @@ def config_parser() -> ArgumentParser:
 
 
 def build_experiment(parser: ArgumentParser, parsed: Namespace) -> Experiment:
-    """Build all parts; the initial weights follow from train.seed. Raises UserError for values that cannot be."""
+    """Build all parts of a training; the initial weights follow from train.seed.
+
+    Raises UserError for values that cannot be, and for ones that train something else than they say.
+    """
+    experiment = _build_parts(parser, parsed)
+    _check_sense(experiment)
+    return experiment
+
+
+def _build_parts(parser: ArgumentParser, parsed: Namespace) -> Experiment:
     torch.manual_seed(parsed.train.seed)
     try:
         built = instantiate(parser, parsed)
@@ -144,6 +153,16 @@ def build_experiment(parser: ArgumentParser, parsed: Namespace) -> Experiment:
             f"{experiment.data.simulation.sources}; make them equal"
         )
     return experiment
+
+
+def _check_sense(experiment: Experiment) -> None:
+    """What a training must not start with, though the models of older ones that did are still read."""
+    model, train = experiment.model, experiment.train
+    if model.iterations > 1 and train.one_pass_epochs >= train.epochs:
+        raise UserError(
+            f"train.one_pass_epochs is {train.one_pass_epochs} and train.epochs {train.epochs}, so that only the first "
+            "iteration would be trained; give more epochs, or fewer of one pass"
+        )
 
 
 def plain_config(parser: ArgumentParser, parsed: Namespace) -> dict[str, Any]:
@@ -162,6 +181,6 @@ def rebuild_experiment(config: Any, origin: object) -> Experiment:
     try:
         parsed = parser.parse_object(config)
         check_values(parser, parsed)
-        return build_experiment(parser, parsed)
+        return _build_parts(parser, parsed)
     except (ArgumentError, TypeError, ValueError, OverflowError, UserError) as error:
         raise UserError(f"{misfit} ({one_line(error)})") from None

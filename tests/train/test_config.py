@@ -13,6 +13,7 @@ from itersep.train.config import (
     TrainSpec,
     build_experiment,
     config_parser,
+    plain_config,
     rebuild_experiment,
 )
 
@@ -111,6 +112,33 @@ def test_a_stored_configuration_builds_the_same_experiment(experiment: Build) ->
         built.model.state_dict().items(), again.model.state_dict().items(), strict=True
     ):
         assert name == other_name and torch.equal(value, other)
+
+
+SENSELESS = {
+    "no epoch for later iterations": (
+        ("--train.epochs=3", "--train.one_pass_epochs=3"),
+        "train.one_pass_epochs is 3 .* give more epochs",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", SENSELESS)
+def test_a_training_that_would_not_do_what_it_says_is_refused(experiment: Build, name: str) -> None:
+    options, said = SENSELESS[name]
+    with pytest.raises(UserError, match=said) as caught:
+        experiment(*options)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", SENSELESS)
+def test_the_model_of_such_a_training_is_still_read(config: Path, name: str) -> None:
+    parser, (options, _) = config_parser(), SENSELESS[name]
+    stored = plain_config(parser, parse(parser, ["--config", str(config), *options]))
+    assert rebuild_experiment(stored, "here").config == stored
+
+
+def test_one_pass_may_be_all_epochs_where_there_is_no_later_iteration(experiment: Build) -> None:
+    assert experiment("--train.epochs=3", "--train.one_pass_epochs=3", "--model.iterations=1").model.iterations == 1
 
 
 def test_initial_weights_follow_from_the_seed(experiment: Build) -> None:
