@@ -163,6 +163,11 @@ def _check_sense(experiment: Experiment) -> None:
             f"train.one_pass_epochs is {train.one_pass_epochs} and train.epochs {train.epochs}, so that only the first "
             "iteration would be trained; give more epochs, or fewer of one pass"
         )
+    if experiment.objective.layerwise and not model.siso.blocks:
+        raise UserError(
+            "objective.layerwise scores every SISO block, but model.separator.siso_blocks is 0; leave it out, or have "
+            "SISO blocks"
+        )
 
 
 def plain_config(parser: ArgumentParser, parsed: Namespace) -> dict[str, Any]:

@@ -119,6 +119,10 @@ SENSELESS = {
         ("--train.epochs=3", "--train.one_pass_epochs=3"),
         "train.one_pass_epochs is 3 .* give more epochs",
     ),
+    "no layers to score": (
+        ("--objective.layerwise=true", "--model.separator.siso_blocks=0"),
+        "objective.layerwise scores every SISO block, but model.separator.siso_blocks is 0",
+    ),
 }
 
 
