@@ -21,6 +21,8 @@ MIN_POWER = 1e-12  # magnitudes stay above its square root: the gradient of a sq
 class FilterbankSpec:
     """The filterbank of an experiment; the defaults are the paper's time-domain ones (section 3.2).
 
+    The stft has no sizes of its own, since they depend on the sample rate: a training must name them.
+
     Args:
         kind: learned (encoder and decoder trained with the network) or stft (magnitude in, the mixture's phase out)
         filters: number of filters F; for the stft the FFT size is 2 (F - 1)

@@ -12,6 +12,7 @@ from itersep.cli import check_values, instantiate, known_settings, make_parser, 
 from itersep.data.dataset import DataSpec
 from itersep.errors import UserError
 from itersep.losses.objective import Objective
+from itersep.models.filterbank import FilterbankSpec
 from itersep.models.iterative import IterativeSeparator
 from itersep.settings import check_settings
 
@@ -167,6 +168,12 @@ def _check_sense(experiment: Experiment) -> None:
         raise UserError(
             "objective.layerwise scores every SISO block, but model.separator.siso_blocks is 0; leave it out, or have "
             "SISO blocks"
+        )
+    spec, learned = model.filterbank.spec, FilterbankSpec()
+    if spec.kind == "stft" and (spec.window, spec.hop) == (learned.window, learned.hop):
+        raise UserError(
+            f"model.filterbank.kind is stft, but window and hop ({spec.window}, {spec.hop}) are those of the learned "
+            "filterbank; set filters, window and hop too, such as 257, 512 and 256 (32 ms at 16 kHz)"
         )
 
 

@@ -114,6 +114,7 @@ def test_a_stored_configuration_builds_the_same_experiment(experiment: Build) ->
         assert name == other_name and torch.equal(value, other)
 
 
+LEARNED = ("--model.filterbank.filters=128", "--model.filterbank.window=32", "--model.filterbank.hop=16")
 SENSELESS = {
     "no epoch for later iterations": (
         ("--train.epochs=3", "--train.one_pass_epochs=3"),
@@ -122,6 +123,10 @@ SENSELESS = {
     "no layers to score": (
         ("--objective.layerwise=true", "--model.separator.siso_blocks=0"),
         "objective.layerwise scores every SISO block, but model.separator.siso_blocks is 0",
+    ),
+    "an STFT of the learned sizes": (
+        ("--model.filterbank.kind=stft", *LEARNED),
+        "model.filterbank.kind is stft, but window and hop .32, 16. .* set filters, window and hop",
     ),
 }
 
