@@ -85,10 +85,11 @@ class Separator:
         Args:
             wave: samples of one channel, at any level
             sample_rate: theirs, in hertz; the estimates have it too, with nothing above half the model's rate
-            iterations: separate this many times; None: as many as the model was trained for
+            iterations: separate this many times, at least once; None: as many as the model was trained for
             until_change_db: or fewer: end a window's iterations where `change_db` falls below this
 
-        Raises ValueError where ``wave`` is no signal, and UserError where it or the model's estimates are not finite.
+        Raises ValueError where ``wave`` is no signal or an option makes no sense, and UserError where the wave or the
+        model's estimates are not finite.
         """
         samples = torch.as_tensor(wave).detach().cpu().float().numpy()
         if samples.ndim != 1 or len(samples) == 0:
@@ -108,10 +109,22 @@ class Separator:
 
         No more than a few windows are held, however long the recording.
         """
+        return self._stream(blocks, sample_rate, self.count_iterations(iterations), until_change_db)
+
+    def count_iterations(self, iterations: int | None = None) -> int:
+        """The number of iterations that `separate` takes an option for. Raises ValueError for less than one."""
+        iterations = self.iterations if iterations is None else iterations
+        if iterations < 1:
+            raise ValueError(f"iterations must be at least 1, not {iterations}; None is as many as trained for")
+        return iterations
+
+    def _stream(
+        self, blocks: Iterable[np.ndarray], sample_rate: int, iterations: int, until_change_db: float | None
+    ) -> Iterator[Piece]:
         length, overlap = self.windows.samples(sample_rate)
         stitcher = Stitcher(overlap, sample_rate)
         for window, last in cut_windows(blocks, length, overlap):
-            est, used = self._separate_window(window, sample_rate, iterations or self.iterations, until_change_db)
+            est, used = self._separate_window(window, sample_rate, iterations, until_change_db)
             yield Piece(stitcher.join(est, last).numpy(), used)
 
     @torch.inference_mode()

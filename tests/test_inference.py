@@ -139,8 +139,17 @@ def test_iterations_end_where_they_change_less_than_asked() -> None:
 
 @pytest.mark.parametrize("iterations", [0, -1])
 def test_no_iteration_is_refused(iterations: int) -> None:
+    for separate in (make().separate, make().stream):  # before the first sample is read
+        with pytest.raises(ValueError, match="iterations must be at least 1"):
+            separate(sound(0.1), RATE, iterations)
     with pytest.raises(ValueError, match="iterations must be at least 1"):
         iterate_until(Bands(), torch.randn(1, 400), iterations)
+
+
+def test_none_is_as_many_iterations_as_the_model_was_trained_for() -> None:
+    wave = sound(0.5)
+    np.testing.assert_array_equal(make().separate(wave, RATE), make().separate(wave, RATE, Bands.iterations))
+    assert make().count_iterations() == Bands.iterations
 
 
 def test_fewer_iterations_are_the_first_of_more() -> None:

@@ -33,7 +33,7 @@ def separate_recordings(options: Namespace) -> None:
     notes = Notes(out_dir)
     how = {
         "model_sha256": model_sha256(model.network, model.config["model"]),
-        "iterations": options.iterations or model.iterations,
+        "iterations": model.count_iterations(options.iterations),
         "until_change_db": options.until_change_db,
         "window_s": windows.length_s,
         "overlap_s": windows.overlap_s,
