@@ -22,6 +22,7 @@ PRETRAINED = Path(__file__).parent / "pretrained"  # the model that comes with t
 PEAK = 0.9  # of what the network is given, as its training mixtures have it
 FAINTEST = 1e-3  # a window's peak from which on it is brought to PEAK in full; fainter ones are amplified as much
 FINEST = 1000  # largest denominator of a ratio of sample rates
+EARLIEST_END = 2  # iterations; it takes two to see a change
 LOBES = 32  # of the resampling filter on each side
 
 Wave = TypeVar("Wave", np.ndarray, Tensor)
@@ -86,7 +87,8 @@ class Separator:
             wave: samples of one channel, at any level
             sample_rate: theirs, in hertz; the estimates have it too, with nothing above half the model's rate
             iterations: separate this many times, at least once; None: as many as the model was trained for
-            until_change_db: or fewer: end a window's iterations where `change_db` falls below this
+            until_change_db: or fewer: end a window's iterations where `change_db` falls below this, which must be
+                below 0; takes 3 iterations or more
 
         Raises ValueError where ``wave`` is no signal or an option makes no sense, and UserError where the wave or the
         model's estimates are not finite.
@@ -109,13 +111,23 @@ class Separator:
 
         No more than a few windows are held, however long the recording.
         """
-        return self._stream(blocks, sample_rate, self.count_iterations(iterations), until_change_db)
+        return self._stream(blocks, sample_rate, self.count_iterations(iterations, until_change_db), until_change_db)
 
-    def count_iterations(self, iterations: int | None = None) -> int:
-        """The number of iterations that `separate` takes an option for. Raises ValueError for less than one."""
+    def count_iterations(self, iterations: int | None = None, until_change_db: float | None = None) -> int:
+        """The number of iterations that `separate` takes its options for.
+
+        Raises ValueError for less than one, and for a change to end at that cannot end them.
+        """
         iterations = self.iterations if iterations is None else iterations
         if iterations < 1:
             raise ValueError(f"iterations must be at least 1, not {iterations}; None is as many as trained for")
+        if until_change_db is not None and not until_change_db < 0:  # nor is NaN
+            raise ValueError(f"the change to end at must be below 0 dB, such as -20, not {until_change_db:g}")
+        if until_change_db is not None and iterations < EARLIEST_END + 1:
+            raise ValueError(
+                f"a change can end the iterations after {EARLIEST_END} at the earliest, and there are no more than "
+                f"{iterations}; ask for {EARLIEST_END + 1} or more"
+            )
         return iterations
 
     def _stream(

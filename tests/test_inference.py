@@ -152,6 +152,26 @@ def test_none_is_as_many_iterations_as_the_model_was_trained_for() -> None:
     assert make().count_iterations() == Bands.iterations
 
 
+@pytest.mark.parametrize(
+    ("iterations", "until_change_db", "said"),
+    [
+        (4, 20.0, "must be below 0 dB, such as -20, not 20"),
+        (4, 0.0, "must be below 0 dB"),
+        (4, math.nan, "must be below 0 dB"),
+        (2, -20.0, "after 2 at the earliest, and there are no more than 2; ask for 3 or more"),
+        (1, -20.0, "no more than 1; ask for 3"),
+    ],
+)
+def test_a_change_that_cannot_end_the_iterations_is_refused(iterations: int, until_change_db: float, said: str) -> None:
+    for separate in (make().separate, make().stream):
+        with pytest.raises(ValueError, match=said):
+            separate(sound(0.1), RATE, iterations, until_change_db)
+    model = make()
+    model.iterations = iterations
+    with pytest.raises(ValueError, match=said):
+        model.separate(sound(0.1), RATE, until_change_db=until_change_db)
+
+
 def test_fewer_iterations_are_the_first_of_more() -> None:
     mix = torch.randn(1, 4000)
     est, used = iterate_until(Bands(), mix, 8, -15.0)

@@ -25,18 +25,14 @@ def separate_recordings(options: Namespace) -> None:
     """Separate all that was asked for and is not done; says what was written."""
     out_dir = Path(options.out)
     recordings = find_recordings(options.inputs, out_dir, options.channel)
-    try:
-        windows = WindowSpec(options.window, options.overlap)
-    except ValueError as error:
-        raise UserError(f"--window, --overlap: {error}") from None
-    model = load(options.model, options.device, windows)
+    model, iterations = _load_model(options)
     notes = Notes(out_dir)
     how = {
         "model_sha256": model_sha256(model.network, model.config["model"]),
-        "iterations": model.count_iterations(options.iterations),
+        "iterations": iterations,
         "until_change_db": options.until_change_db,
-        "window_s": windows.length_s,
-        "overlap_s": windows.overlap_s,
+        "window_s": model.windows.length_s,
+        "overlap_s": model.windows.overlap_s,
     }
     targets = {
         r.name: [out_dir / f"{r.name}_spk{c}.{options.format}" for c in range(1, model.sources + 1)] for r in recordings
@@ -57,6 +53,19 @@ def separate_recordings(options: Namespace) -> None:
         print(f"{out_dir}: {len(recordings) - len(todo)} of {len(recordings)} recordings were done before")
     if scaled:
         print(f"{out_dir}: estimates of {scaled} recordings would have clipped and were scaled; {notes.path} tells how")
+
+
+def _load_model(options: Namespace) -> tuple[Separator, int]:
+    """The model, with its windows, and the largest number of iterations. Raises UserError that names the options."""
+    try:
+        windows = WindowSpec(options.window, options.overlap)
+    except ValueError as error:
+        raise UserError(f"--window, --overlap: {error}") from None
+    model = load(options.model, options.device, windows)
+    try:
+        return model, model.count_iterations(options.iterations, options.until_change_db)
+    except ValueError as error:
+        raise UserError(f"--until-change-db, --iterations: {error}") from None
 
 
 def _spare_recordings(recordings: Sequence[Recording], targets: Mapping[str, Sequence[Path]]) -> None:
@@ -110,7 +119,8 @@ def _parse() -> Namespace:
     parser.add_argument(
         "--until-change-db",
         type=float | None,
-        help="end the iterations of a window where one changes the estimates by less than this, relative to them",
+        help="end the iterations of a window where one changes the estimates by less than this, relative to them, such "
+        "as -20; needs three iterations or more",
     )
     parser.add_argument("--window", type=PositiveFloat, default=WindowSpec.length_s, help="seconds separated at a time")
     parser.add_argument(

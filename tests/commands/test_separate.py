@@ -139,7 +139,7 @@ def test_estimates_that_would_clip_are_scaled_together(run: Callable, tmp_path: 
 
 def test_early_ends_are_told(run: Callable, tmp_path: Path) -> None:
     path = record(tmp_path / "a.wav")
-    assert ", 2 iterations" in run(path, "--iterations", 5, "--until-change-db", 100)[1]
+    assert ", 2 iterations" in run(path, "--iterations", 5, "--until-change-db", -0.01)[1]
     assert ", 5 iterations" in run(path, "--iterations", 5, "--until-change-db", -300)[1]
     assert json.loads((tmp_path / "out" / "separated.jsonl").read_text().splitlines()[-1])["iterations_used"] == 5
 
@@ -189,6 +189,8 @@ def test_a_bad_recording_is_named_and_nothing_of_it_written(
         (("--format", "mp3"), "format"),
         (("--window", 2, "--overlap", 1.5), "--overlap: windows of 2 s cannot overlap by 1.5 s"),
         (("--iteration", 2), "is it --iterations?"),
+        (("--iterations", 3, "--until-change-db", 20), "--until-change-db, --iterations: the change to end at must be"),
+        (("--until-change-db", -20), "there are no more than 2; ask for 3 or more"),
         (("--model", "nowhere"), "nowhere"),
         (("--speed", 2), "speed"),
     ],
