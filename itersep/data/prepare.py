@@ -1,8 +1,9 @@
 """From recordings as found to Kaldi data directories: decode, clean, join, write.
 
 A recording is a file and the name of its speaker. Files that cannot serve (unreadable, silent, band-limited) are
-skipped and counted, never fatal. Recordings of one speaker that are too short are joined, in the order given, to
-utterances of at least ``min_s`` seconds. What is written does not depend on the number of processes.
+skipped and counted, never fatal. Recordings of one speaker that are too short are joined, in the order given and of
+`TASK_SIZE` recordings at a time, to utterances of at least ``min_s`` seconds. What is written does not depend on the
+number of processes.
 
 Other ways to make utterances of recordings are other kinds of `Preparation`.
 """
