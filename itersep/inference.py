@@ -47,12 +47,14 @@ def load(path: str | Path | None = None, device: str = "auto", windows: WindowSp
     Raises UserError that names what is missing, broken, or does not fit this version.
     """
     origin = Path(path) if path is not None else packaged_model()
-    if _is_hub_name(origin):
+    if origin.exists():
+        network, config = load_network(origin)
+    elif _is_hub_name(str(path)):
         from itersep.hub import load_pretrained
 
-        network, config = load_pretrained(str(origin))
+        network, config = load_pretrained(str(path))
     else:
-        network, config = load_network(origin)
+        raise UserError(f"{path}: no such folder; name an experiment, a checkpoint, or a model on the Hub as user/name")
     return Separator(network.to(choose_device(device)), config, windows)
 
 
@@ -202,5 +204,7 @@ def load_network(origin: Path) -> tuple[IterativeSeparator, dict[str, Any]]:
     return load_pretrained(origin) if is_pretrained(origin) else load_model(origin)
 
 
-def _is_hub_name(origin: Path) -> bool:
-    return not origin.exists() and len(origin.parts) == 2 and not origin.is_absolute()
+def _is_hub_name(name: str) -> bool:
+    """Whether what is not there may be user/name of the Hub: exp is where experiments are, and ./ is here."""
+    first, *more = name.split("/")
+    return len(more) == 1 and first not in ("", ".", "..", "exp")

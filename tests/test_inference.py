@@ -1,6 +1,7 @@
 """A model as a tool: what holds at any rate, level and length, and when iterations end."""
 
 import math
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -9,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from huggingface_hub.errors import LocalEntryNotFoundError
 from torch import Tensor, nn
 
 import itersep
@@ -216,10 +218,33 @@ def test_the_packaged_model_is_a_folder_of_the_package(tmp_path: Path, monkeypat
     assert packaged_model() == tmp_path / "small"
 
 
-@pytest.mark.parametrize("name", ["nowhere", "no/where/at/all", "/no/where"])
-def test_a_model_that_is_not_there_is_named(name: str) -> None:
-    with pytest.raises(UserError, match=name):
+@pytest.fixture
+def asked_of_hub(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The names that were looked for on a Hub, which has none of them."""
+    asked: list[str] = []
+
+    def download(name: str, **_: object) -> str:
+        asked.append(name)
+        raise LocalEntryNotFoundError(name)
+
+    monkeypatch.setattr("itersep.hub.snapshot_download", download)
+    return asked
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["nowhere", "exp/freqq", "./no/where", "./nowhere", "../nowhere", "no/where/at/all", "/no/where", "/nowhere"],
+)
+def test_a_path_that_is_not_there_is_named_and_not_looked_for_elsewhere(name: str, asked_of_hub: list[str]) -> None:
+    with pytest.raises(UserError, match=f"^{re.escape(name)}: no such folder; name an experiment"):
         itersep.load(name)
+    assert asked_of_hub == []
+
+
+def test_a_name_that_the_hub_lacks_may_have_been_a_folder(asked_of_hub: list[str]) -> None:
+    with pytest.raises(UserError, match="^me/model: there is no such folder, and it cannot be fetched from the Hub"):
+        itersep.load("me/model")
+    assert asked_of_hub == ["me/model"]
 
 
 def test_importing_the_package_does_not_load_torch() -> None:
