@@ -16,11 +16,12 @@ def setting(**options: object) -> tuple[IterativeSeparator, torch.Tensor, torch.
     return model, ref.sum(1), ref
 
 
-def test_objective_is_the_mean_negative_snr_over_iterations() -> None:
+@pytest.mark.parametrize("iterations", [None, 1, 4])
+def test_objective_is_the_mean_negative_snr_over_iterations(iterations: int | None) -> None:
     model, mix, ref = setting(iterations=3)
-    terms = list(Objective().terms(model, mix, ref))
-    outputs = [estimates[-1] for estimates in model.iterate(mix)]
-    expected = -sum(pit(snr, est, ref)[0].mean() for est in outputs) / 3
+    terms = list(Objective().terms(model, mix, ref, iterations))
+    outputs = [estimates[-1] for estimates in model.iterate(mix, iterations)]
+    expected = -sum(pit(snr, est, ref)[0].mean() for est in outputs) / (iterations or 3)
     torch.testing.assert_close(sum(loss for loss, _ in terms), expected)
     for (_, est), output in zip(terms, outputs, strict=True):
         torch.testing.assert_close(est, output)
@@ -43,6 +44,13 @@ def test_oracle_bias_adds_one_pass_in_the_order_of_the_targets() -> None:
     torch.testing.assert_close(terms[-1][0], -snr(est, ref).mean())
     for (loss, _), (expected, _) in zip(terms, plain, strict=False):
         torch.testing.assert_close(loss, expected)
+
+
+def test_oracle_bias_goes_through_the_last_simo_part_and_all_scored_layers() -> None:
+    model, mix, ref = setting(iterations=2, share_simo=False)
+    *_, (loss, _) = Objective(layerwise=True, oracle_bias=True).terms(model, mix, ref)
+    layers = model.separate_once(mix, ref, 1, layerwise=True)
+    torch.testing.assert_close(loss, -sum(snr(est, ref).mean() for est in layers) / 2)
 
 
 @pytest.mark.parametrize("options", [{}, {"layerwise": True}, {"oracle_bias": True}])

@@ -48,8 +48,9 @@ def test_examples_choose_their_orders_on_their_own() -> None:
     assert pit(snr, est, ref)[1].tolist() == [[0, 1], [1, 0]]
 
 
-def test_gradient_is_that_of_the_chosen_order() -> None:
-    ref = torch.randn(1, 2, 100)
+@pytest.mark.parametrize("sources", [2, 5])
+def test_gradient_is_that_of_the_chosen_order(sources: int) -> None:
+    ref = torch.randn(1, sources, 100)
     est = (ref.flip(1) + 0.1).requires_grad_()
     (through_pit,) = torch.autograd.grad(pit(snr, est, ref)[0].sum(), est)
     (direct,) = torch.autograd.grad(snr(est.flip(1), ref).mean(-1).sum(), est)

@@ -37,6 +37,12 @@ def test_si_sdr_does_not_see_scale_and_snr_does() -> None:
     assert (snr(0.1 * est, ref) - snr(est, ref)).abs().min() > 1
 
 
+def test_faint_signals_have_the_ratios_of_loud_ones() -> None:
+    est, ref = signals()
+    for metric in (snr, si_sdr):
+        torch.testing.assert_close(metric(1e-3 * est, 1e-3 * ref), metric(est, ref), atol=0.02, rtol=0)
+
+
 def test_snr_tells_its_arguments_apart() -> None:
     est, ref = signals()
     assert (snr(2 * est, ref) - snr(ref, 2 * est)).abs().min() > 1
