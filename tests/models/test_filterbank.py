@@ -2,6 +2,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch import nn
 
 from itersep.models.filterbank import STFT, FilterbankSpec, make_filterbank
 
@@ -34,6 +35,23 @@ def test_stft_features_are_magnitudes_and_silence_has_a_finite_gradient() -> Non
     torch.testing.assert_close(features, magnitudes, atol=1e-5, rtol=1e-4)
     features.sum().backward()
     assert wave.grad.isfinite().all()
+
+
+@pytest.mark.parametrize("spec", [FilterbankSpec(), FREQ], ids=["learned", "stft"])
+def test_autocast_leaves_the_filterbank_alone(spec: FilterbankSpec) -> None:
+    bank, wave = make_filterbank(spec), torch.randn(1, 1000)
+    encoded = bank.encode(wave)
+    decoded = bank.decode(encoded, 1000)
+    with torch.autocast("cpu", torch.bfloat16):
+        torch.testing.assert_close(bank.encode(wave), encoded, rtol=0, atol=0)
+        torch.testing.assert_close(bank.decode(encoded, 1000), decoded, rtol=0, atol=0)
+
+
+def test_learned_filters_start_as_those_of_a_convolution() -> None:
+    bank, convolution = make_filterbank(FilterbankSpec()), nn.Conv1d(1, 128, 32)
+    for filters in (bank.analysis, bank.synthesis):
+        torch.testing.assert_close(filters.abs().max(), convolution.weight.abs().max(), rtol=0.01, atol=0)
+        torch.testing.assert_close(filters.std(), convolution.weight.std(), rtol=0.05, atol=0)
 
 
 @pytest.mark.parametrize("length", [1, 15, 16, 17, 1000])

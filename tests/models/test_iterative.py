@@ -3,7 +3,7 @@ import torch
 
 from itersep.models.filterbank import FilterbankSpec
 from itersep.models.iterative import IterativeSeparator
-from itersep.models.separator import SeparatorSpec
+from itersep.models.separator import MaskLayer, SeparatorSpec
 
 BANKS = {"time": FilterbankSpec("learned", 12, 8, 4), "freq": FilterbankSpec("stft", 17, 32, 16)}
 SMALL = SeparatorSpec(simo_blocks=1, siso_blocks=2, features=6, hidden=5, chunk=8)
@@ -118,6 +118,12 @@ def test_a_louder_mixture_gives_louder_estimates(domain: str) -> None:
 @domains
 def test_output_has_the_length_of_the_input(domain: str, length: int) -> None:
     assert small(domain)(mixtures(1, length)).shape == (1, 2, length)
+
+
+def test_masks_start_around_an_even_share() -> None:
+    layer = MaskLayer(features=6, filters=17, sources=4)
+    flat = layer(torch.zeros(8, 3, 24, 6), sources=4, frames=20)
+    torch.testing.assert_close(flat, torch.full((2, 4, 17, 20), 1 / 4))
 
 
 def test_three_sources() -> None:
