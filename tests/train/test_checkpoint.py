@@ -6,7 +6,13 @@ import pytest
 import torch
 
 from itersep.errors import UserError
-from itersep.train.checkpoint import load_checkpoint, load_model, save_checkpoint
+from itersep.train.checkpoint import (
+    check_same_experiment,
+    fingerprint,
+    load_checkpoint,
+    load_model,
+    save_checkpoint,
+)
 from itersep.train.config import Experiment
 
 Build = Callable[..., Experiment]
@@ -72,3 +78,29 @@ def test_a_failed_write_leaves_the_old_checkpoint(tmp_path: Path, monkeypatch: p
     with pytest.raises(OSError, match="last.pt"):
         save_checkpoint(path, {"config": {}, "model": {}})
     assert path.read_bytes() == before and list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize(
+    ("setting", "value"),
+    [
+        *(("train.seed", 1), ("train.batch_size", 5), ("train.average_best", 2), ("train.one_pass_epochs", 1)),
+        *(("optimizer.lr", 0.1), ("data.epoch_size", 9)),
+    ],
+)
+def test_what_is_trained_may_not_change(experiment: Build, setting: str, value: float) -> None:
+    with pytest.raises(UserError, match=f"last.pt: was trained with {setting} = .*, not {value}"):
+        check_same_experiment(experiment().config, experiment(f"--{setting}={value}").config, "last.pt")
+
+
+def test_where_and_for_how_long_it_is_trained_may_change(experiment: Build) -> None:
+    options = ("epochs=9", "patience=3", "save_every_s=1", "device=auto", "threads=2", "workers=3", "accumulate=2")
+    one = experiment()
+    other = experiment(*(f"--train.{option}" for option in options), "--model.separator.recompute=true")
+    check_same_experiment(one.config, other.config, "last.pt")
+    assert fingerprint(one.model, one.config) == fingerprint(other.model, other.config)
+
+
+def test_weights_and_settings_have_a_fingerprint(experiment: Build) -> None:
+    one, faster, other = experiment(), experiment("--optimizer.lr=0.1"), experiment("--train.seed=1")
+    pairs = [(one, one), (one, faster), (one, other), (other, one)]
+    assert len({fingerprint(weights.model, settings.config) for weights, settings in pairs}) == 4

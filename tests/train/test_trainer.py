@@ -1,17 +1,23 @@
 import logging
 import math
 import os
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from itersep.errors import UserError
+from itersep.losses.pit import pit
+from itersep.losses.sdr import si_sdr
 from itersep.train.average import BestEpochs
 from itersep.train.checkpoint import load_model
 from itersep.train.config import Experiment, OptimizerSpec, learning_rate
+from itersep.train.progress import Progress
 from itersep.train.runtime import can_use_bf16, use_bf16
 from itersep.train.trainer import MAX_SKIPPED_IN_A_ROW, Trainer
 from tests.runs import assert_same, assert_same_run, history
@@ -204,15 +210,43 @@ def test_training_makes_the_loss_better_and_keeps_the_best_model(experiment: Bui
     assert trainer.validate()["valid_loss"] == pytest.approx(best["valid_loss"], abs=1e-4)
 
 
+@pytest.mark.parametrize(("one_pass_epochs", "told"), [(0, [5.0, 4.0, 4.5, 4.0]), (2, [3.0, 4.0, 5.0, 4.5])])
 def test_training_stops_when_patience_is_over(
-    experiment: Build, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    experiment: Build, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, one_pass_epochs: int, told: list[float]
 ) -> None:
-    trainer = Trainer(experiment("--train.epochs=20", "--train.patience=2"), tmp_path)
-    losses = iter([5.0, 4.0, 4.5, 4.0, 3.0])
+    """It begins after the epochs of one pass."""
+    options = ("--train.epochs=20", "--train.patience=2", f"--train.one_pass_epochs={one_pass_epochs}")
+    trainer = Trainer(experiment(*options), tmp_path)
+    losses = iter([*told, 3.0])
     monkeypatch.setattr(trainer, "validate", lambda: {"valid_loss": next(losses), "valid_si_sdri_db": [0.0]})
     trainer.fit()
-    assert [record["valid_loss"] for record in history(tmp_path)] == [5.0, 4.0, 4.5, 4.0]
+    assert [record["valid_loss"] for record in history(tmp_path)] == told
     assert trainer.finished
+
+
+def test_the_network_trains_in_training_mode_and_is_validated_in_evaluation_mode(
+    experiment: Build, tmp_path: Path
+) -> None:
+    trainer, modes = Trainer(experiment("--train.epochs=2"), tmp_path), set()
+    trainer.model.mask.register_forward_pre_hook(lambda mask, _: modes.add((mask.training, torch.is_grad_enabled())))
+    trainer.fit()
+    assert modes == {(True, True), (False, False)}
+    assert [record["mixtures"] for record in history(tmp_path)] == [10, 20]
+
+
+def test_validation_is_the_mean_over_mixtures(experiment: Build, tmp_path: Path) -> None:
+    trainer = Trainer(experiment("--train.batch_size=3"), tmp_path)  # batches of 1, 3 and 1 mixtures
+    losses, gains_db = [], []
+    for index in range(5):
+        mix, ref = (part[None] for part in trainer.validation[(0, index)])
+        with torch.inference_mode():
+            terms = list(trainer.objective.terms(trainer.model, mix, ref))
+            unprocessed_db = si_sdr(mix[:, None], ref).mean()
+            losses.append(sum(loss.item() for loss, _ in terms))
+            gains_db.append([(pit(si_sdr, est, ref)[0] - unprocessed_db).item() for _, est in terms])
+    found = trainer.validate()
+    assert found["valid_loss"] == pytest.approx(np.mean(losses), abs=1e-4)
+    assert found["valid_si_sdri_db"] == pytest.approx(np.mean(gains_db, axis=0), abs=1e-3)
 
 
 def spoil(trainer: Trainer, monkeypatch: pytest.MonkeyPatch, spoiled: range) -> None:
@@ -239,6 +273,32 @@ def test_a_step_that_is_not_finite_is_skipped_and_counted(
     assert all(value.isfinite().all() for value in weights(tmp_path / "last.pt").values())
 
 
+def test_a_step_whose_gradient_is_not_finite_is_left_out(experiment: Build, tmp_path: Path) -> None:
+    trainer, ref = Trainer(experiment(), tmp_path), torch.randn(2, 2, 1000)
+    trainer.model.mask.linear.bias.register_hook(lambda grad: grad * math.inf)
+    before = [parameter.clone() for parameter in trainer.model.parameters()]
+    trainer.step(ref.sum(1), ref)
+    assert trainer.progress.skipped == 1
+    assert all(map(torch.equal, before, trainer.model.parameters()))
+
+
+def test_the_gradient_is_clipped(experiment: Build, tmp_path: Path) -> None:
+    trainer, ref = Trainer(experiment("--optimizer.clip_norm=0.001"), tmp_path), torch.randn(2, 2, 1000)
+    trainer.step(ref.sum(1), ref)
+    norm = torch.cat([parameter.grad.flatten() for parameter in trainer.model.parameters()]).norm()
+    assert norm.item() == pytest.approx(1e-3, rel=1e-2)
+
+
+def test_skipped_steps_have_no_loss_and_count_together_only_in_a_row() -> None:
+    progress = Progress()
+    for loss in (None, None, 1.0, None, 3.0, None):
+        progress.count_step(loss)
+    assert (progress.skipped, progress.skipped_in_a_row, progress.mean_loss) == (4, 1, 2.0)
+    progress.end_epoch({"valid_loss": 0.0}, patient=False)
+    progress.count_step(7.0)
+    assert (progress.batch, progress.step, progress.mean_loss) == (1, 7, 7.0)
+
+
 def test_ten_such_steps_in_a_row_stop_the_run(
     experiment: Build, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -247,6 +307,21 @@ def test_ten_such_steps_in_a_row_stop_the_run(
     with pytest.raises(UserError, match="10 steps in a row"):
         trainer.fit()
     assert trainer.progress.skipped == MAX_SKIPPED_IN_A_ROW
+
+
+def test_what_another_machine_left_half_written_is_removed(experiment: Build, tmp_path: Path) -> None:
+    left = tmp_path / ".last.another-machine.7.pt"
+    left.touch()
+    Trainer(experiment("--train.epochs=1", "--data.epoch_size=2"), tmp_path).fit()
+    assert not left.exists()
+
+
+def test_tensorboard_has_each_epoch_once_where_a_run_went_back(experiment: Build, tmp_path: Path) -> None:
+    Trainer(experiment("--data.epoch_size=2", "--train.epochs=2"), tmp_path).fit()
+    shutil.copy(tmp_path / "previous.pt", tmp_path / "last.pt")  # as if killed before it was written
+    Trainer(experiment("--data.epoch_size=2", "--train.epochs=3"), tmp_path).fit()
+    told = EventAccumulator(str(tmp_path / "tensorboard")).Reload().Scalars("valid_loss")
+    assert [event.step for event in told] == [1, 2, 3]
 
 
 def test_going_on_with_another_configuration_is_refused_by_name(experiment: Build, tmp_path: Path) -> None:
@@ -305,6 +380,13 @@ def test_cosine_falls_from_the_highest_rate_to_zero_and_warmup_rises_to_it() -> 
         for step in range(6):
             plain = learning_rate(replace(warm, warmup_steps=0), step, 10, 2)
             assert learning_rate(warm, step, 10, 2) == pytest.approx(plain * min(1, (step + 1) / 4))
+
+
+def test_every_step_has_the_rate_of_its_schedule(experiment: Build, tmp_path: Path) -> None:
+    built = experiment("--train.epochs=2", "--optimizer.warmup_steps=8", "--optimizer.schedule=cosine")
+    Trainer(built, tmp_path).fit()
+    rates = [record["lr"] for record in history(tmp_path)]
+    assert rates == pytest.approx([learning_rate(built.optimizer, step, 5, 2) for step in (4, 9)])
 
 
 def test_bf16_trains_or_is_refused_before_anything_is_written(experiment: Build, tmp_path: Path) -> None:
