@@ -10,7 +10,7 @@ from jsonargparse.typing import NonNegativeInt, PositiveInt
 from itersep.cli import run_program
 from itersep.errors import UserError
 from itersep.parallel import take_part
-from itersep.report.experiment import read_experiment
+from itersep.report.experiment import leave_out_outdated, read_experiment
 from itersep.report.paper import PaperRow, compare_configs, read_paper, resolve_configs
 
 ROWS = Path(__file__).with_name("rows.yaml")
@@ -35,7 +35,7 @@ class Training:
         if not (folder / "config.yaml").exists():
             return "not run"
         try:
-            record = read_experiment(folder)
+            record = leave_out_outdated(read_experiment(folder))
         except UserError:  # scores of another training than the last
             return "started"
         if compare_configs(record.config, resolve_configs(self.configs)) or not record.finished:
