@@ -1,10 +1,15 @@
 """Scores in bins of what was drawn."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 
 from itersep.errors import UserError
 from itersep.report.bins import AXES, summarize_bins
+from itersep.report.experiment import ScoredSet
+from itersep.report.figures import draw_bins
 from itersep.score import Score
 from itersep.simulate.manifest import Mixture, NoiseDraw, SpeakerDraw
 
@@ -39,6 +44,15 @@ def test_bins_are_means_of_their_mixtures_and_hold_each_once() -> None:
     assert [one["mixtures"] for one in bins["t60"]] == [0, 40, 0, 0]
     assert [one["mixtures"] for one in bins["noise_snr"]] == [0, 0, 40, 0]  # 15 dB lies on an edge: above it
     assert bins["t60"][0]["iterations"][1]["si_sdr_db"]["mean"] is None
+
+
+def test_bins_are_drawn_after_the_last_iteration_trained_for() -> None:
+    rows = [{"iteration": i, "si_sdr_db": {"mean": float(i), "low": None, "high": None}} for i in range(4)]
+    bins = {"t60": [{"bin": label, "mixtures": 1, "iterations": rows} for label in AXES["t60"].labels()]}
+    axes = Figure().add_subplot()
+    summary = {"iterations": rows, "bins": bins}
+    draw_bins(axes, "t60", [("x", ScoredSet("test", Path("test"), summary, command="", trained_for=2))])
+    assert [set(line.get_ydata()) for line in axes.lines] == [{0.0}, {2.0}]
 
 
 def test_values_beyond_the_papers_range_are_in_the_outer_bins() -> None:

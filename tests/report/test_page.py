@@ -125,6 +125,14 @@ def test_the_best_the_median_the_worst_and_those_named_are_heard(audible: list[s
     assert [text for _, text in render(audible, "m1", "m3").find("span", class_="utt")] == ["m0", "m2", "m3", "m1"]
 
 
+def test_a_mixture_that_one_experiment_has_no_score_of_is_not_ranked(tmp_path: Path, write_audible: Writer) -> None:
+    folders = write_audible(tmp_path, ("small", "large"))
+    path = folders[1] / "test_2mix" / "scores.csv"
+    path.write_text("".join(line for line in path.read_text().splitlines(True) if not line.startswith("m0,")))
+    page = render(list(map(str, folders)))
+    assert [text for _, text in page.find("span", class_="utt")] == ["m1", "m2", "m3"]
+
+
 def test_a_name_that_was_not_scored_is_refused(audible: list[str], tmp_path: Path) -> None:
     with pytest.raises(UserError, match="--mixture: no experiment was scored on 'm9'"):
         write_pages(read_experiments(audible), tmp_path / "RESULTS.md", ["m1", "m9"])

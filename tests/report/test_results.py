@@ -152,6 +152,14 @@ def test_scores_of_other_weights_than_best_pt_has_are_left_out(
     assert read_experiments(experiments)[0].sets
 
 
+def test_silent_signals_that_means_leave_out_are_counted(experiments: list[str]) -> None:
+    assert "left out of the means" not in render(experiments)
+    path = Path(experiments[0]) / "test_2mix" / "summary.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"silent_references": ["m1 speaker 2"]}))
+    (line,) = [line for line in render(experiments).splitlines() if "left out of the means" in line]
+    assert line.startswith("time: ") and line.endswith("1 silent references.")
+
+
 def test_turns_of_a_training_on_several_machines_are_told(experiments: list[str]) -> None:
     first = {"device": "cpu", "precision": "bf16", "commit": "c0ffee" * 6 + "c0ff-dirty", "epochs": 3}
     second = {"device": "cpu", "precision": "fp32", "commit": "decade" * 6 + "deca"}

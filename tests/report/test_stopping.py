@@ -43,6 +43,11 @@ def test_what_never_changes_ends_with_the_second_iteration() -> None:
     assert {row["mean_iterations"] for row in rows} == {2.0}
 
 
+def test_with_three_iterations_there_is_one_to_save() -> None:
+    rows = summarize_stopping(scores({"a": [-10.0, -30.0]}))
+    assert [row["mean_iterations"] for row in rows] == [2.0 if t > -10 else 3.0 for t in THRESHOLDS_DB]
+
+
 def test_with_two_iterations_there_is_nothing_to_end() -> None:
     assert summarize_stopping(scores({"a": [-7.0]})) == []
 

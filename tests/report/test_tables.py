@@ -130,6 +130,14 @@ def test_another_scale_has_tables_of_its_own_and_says_what_is_other(
     assert other.count("### Table") == other.count(" at another scale: ") == 1 and "not run" not in other
 
 
+def test_of_other_scales_that_with_most_rows_comes_first(paper: PaperTables, train: Train) -> None:
+    sizes = {"freq_simo3_siso0": 500, "freq_simo1_siso2": 900, "freq_simo2_siso1": 900}
+    records = read_experiments([str(train(row, (3.0,), {"data.epoch_size": size})) for row, size in sizes.items()])
+    first, second = compare(at_paper_scale(paper), records).scales
+    assert first.differences == ("data.epoch_size 900 for 20000",)
+    assert second.differences == ("data.epoch_size 500 for 20000",)
+
+
 def test_rendered_mixtures_are_the_papers_and_not_compared_with_fresh_ones(paper: PaperTables, train: Train) -> None:
     rendered = {"data.mode": "rendered", "data.train": "data/train_2mix"}
     folders = [train("freq_simo3_siso0", (3.0,)), train("freq_simo3_siso0", (2.0,), rendered, "other")]

@@ -13,7 +13,7 @@ from itersep.data.audio import read_audio, write_audio
 from itersep.data.datadir import read_table, write_table
 from itersep.errors import UserError
 from itersep.metrics import mean_interval
-from itersep.report.summary import METRICS, summarize
+from itersep.report.summary import METRICS, improvements, summarize
 from itersep.score import Score, find_jobs, read_scores, score_all, write_scores
 from itersep.separate import Separation, files_sha256, read_mixtures, start_folder
 from itersep.simulate.manifest import Mixture, SpeakerDraw, manifest_text
@@ -177,6 +177,7 @@ def test_a_silent_reference_is_left_out_and_named(program: Callable, mixture_dir
     assert [row["left_out"] for row in summary["iterations"]] == [1, 1, 1]
     assert [(s.utt, s.speaker) for s in scores if math.isnan(s.si_sdr_db)] == [("m2", 2)] * 3
     assert "nan" not in (out / "scores.csv").read_text()
+    assert sorted(improvements(scores, 2)) == ["m0", "m1", "m3", "m4"]  # those that there are to hear
 
 
 def test_a_silent_estimate_is_left_out_where_it_is_silent(mixture_dir: Path) -> None:

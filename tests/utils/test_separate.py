@@ -23,6 +23,7 @@ from itersep.separate import (
     read_mixtures,
     read_separation,
     separate_set,
+    start_folder,
 )
 from itersep.train.checkpoint import load_checkpoint, load_model, save_checkpoint
 from itersep.train.config import build_experiment, config_parser
@@ -123,6 +124,15 @@ def test_parts_side_by_side_and_then_a_run_without_leave_the_same_bytes(mixture_
     assert out == {name: text.replace(b"/whole/", b"/out/") for name, text in whole.items()}
 
 
+def test_a_folder_that_is_started_anew_has_no_notes_of_the_old(mixture_dir: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    for name in (".utt2gain", ".utt2gain_1-2"):
+        (out / name).write_text("m1 0.5\n")
+    start_folder(out, describe(mixture_dir))
+    assert [path.name for path in out.iterdir()] == ["separation.json"]
+
+
 def test_a_part_that_was_stopped_goes_on(mixture_dir: Path, tmp_path: Path) -> None:
     mixtures, made_by = read_mixtures(mixture_dir), describe(mixture_dir)
     with pytest.raises(KeyboardInterrupt):
@@ -140,6 +150,14 @@ def test_a_lost_file_is_made_again(mixture_dir: Path, tmp_path: Path) -> None:
     whole = contents(tmp_path / "out")
     (tmp_path / "out" / "iter2" / "spk1" / "m4.wav").unlink()
     assert run(mixture_dir, tmp_path / "out", Splitter()) == 1
+    assert contents(tmp_path / "out") == whole
+
+
+def test_a_mixture_whose_gain_is_none_is_separated_again(mixture_dir: Path, tmp_path: Path) -> None:
+    run(mixture_dir, tmp_path / "out", Splitter())
+    whole, table = contents(tmp_path / "out"), tmp_path / "out" / "utt2gain"
+    write_table(table, read_table(table) | {"m1": "-3", "m2": "nan", "m3": "7"})
+    assert run(mixture_dir, tmp_path / "out", Splitter()) == 3
     assert contents(tmp_path / "out") == whole
 
 
@@ -173,6 +191,13 @@ def test_estimates_that_would_clip_are_scaled_by_one_recorded_gain(mixture_dir: 
                 assert np.abs(est - mix * factor * i * float(gain)).max() <= 0.51 / 32768
                 peaks.append(np.abs(est).max())
         assert float(gain) < 1 and max(peaks) == pytest.approx(0.99, abs=1e-4)
+
+
+def test_a_peak_that_16_bits_just_do_not_hold_is_scaled(mixture_dir: Path, tmp_path: Path) -> None:
+    path = read_mixtures(mixture_dir)["m0"]
+    write_audio(path, np.full(100, 0.5, np.float32), RATE)
+    run(mixture_dir, tmp_path / "out", Splitter(level=20.0), iterations=1)
+    assert read_gains(tmp_path / "out")["m0"] == pytest.approx(0.99)
 
 
 def test_a_folder_of_another_program_is_left_alone(mixture_dir: Path, tmp_path: Path) -> None:
