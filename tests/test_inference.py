@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ import itersep
 from itersep.errors import UserError
 from itersep.inference import Separator, iterate_until, packaged_model
 from itersep.metrics import change_db, si_sdr_db
+from itersep.simulate.mixture import SimulationSpec
 from itersep.stitch import WindowSpec
 from itersep.train.checkpoint import save_checkpoint
 from itersep.train.config import Experiment
@@ -37,10 +39,10 @@ class Bands(nn.Module):
         super().__init__()
         self.weight = nn.Parameter(torch.zeros(1))
         self.order = torch.Generator().manual_seed(0)
-        self.loudest = 0.0
+        self.loudest, self.heard = 0.0, 0
 
     def iterate(self, mix: Tensor, iterations: int) -> Iterator[list[Tensor]]:
-        self.loudest = max(self.loudest, float(mix.abs().max()))
+        self.loudest, self.heard = max(self.loudest, float(mix.abs().max())), mix.shape[-1]
         spectrum = torch.fft.rfft(mix)
         low = torch.arange(spectrum.shape[-1]) < 1000 / RATE * mix.shape[-1]
         est = torch.fft.irfft(torch.stack([spectrum * low, spectrum * ~low], dim=1), n=mix.shape[-1])
@@ -67,8 +69,12 @@ def sound(seconds: float, rate: int = RATE) -> np.ndarray:
 @pytest.mark.parametrize("rate", [4000, 8000, 11025, 16000, 22050, 44100, 44101, 48000])
 @pytest.mark.parametrize("length", [1, 999, 20000])
 def test_estimates_have_the_rate_and_length_of_the_recording(rate: int, length: int) -> None:
-    est = make().separate(np.ones(length, dtype=np.float32), rate)
+    """And the model hears it at its speed, within half a thousandth."""
+    model = make()
+    est = model.separate(np.ones(length, dtype=np.float32), rate)
     assert est.shape == (2, length) and est.dtype == np.float32 and np.isfinite(est).all()
+    expected = length * RATE / rate
+    assert abs(model.network.heard - expected) < 1 + 5e-4 * expected
 
 
 @pytest.mark.parametrize("rate", [16000, 44100, 44101])
@@ -97,10 +103,12 @@ def test_a_stream_is_the_whole_whatever_its_blocks(size: int) -> None:
 
 @pytest.mark.parametrize("level", [0.01, 30.0])
 def test_a_recordings_level_is_that_of_its_estimates(level: float) -> None:
-    wave = sound(2.0)
+    """The network hears it as loud as the mixtures that it was trained with."""
+    wave, model = sound(2.0), make()
     np.testing.assert_allclose(
-        make().separate(level * wave, RATE), level * make().separate(wave, RATE), atol=1e-6 * level
+        model.separate(level * wave, RATE), level * make().separate(wave, RATE), atol=1e-6 * level
     )
+    assert model.network.loudest == pytest.approx(SimulationSpec().peak_limit, rel=1e-4)
 
 
 def test_silence_stays_silence_and_faint_noise_is_not_blown_up() -> None:
@@ -128,6 +136,13 @@ def test_samples_that_are_no_numbers_are_refused() -> None:
         make().separate(np.array([0.0, np.nan]), RATE)
 
 
+def test_a_model_whose_estimates_are_no_numbers_is_refused() -> None:
+    model = make()
+    model.network.iterate = lambda mix, _: iter([[mix[:, None].expand(1, 2, -1) * math.nan]])
+    with pytest.raises(UserError, match="the model's estimates are not finite"):
+        model.separate(sound(0.5), RATE)
+
+
 def test_iterations_end_where_they_change_less_than_asked() -> None:
     mix = torch.randn(1, 4000)
     estimates = [layers[-1] for layers in Bands().iterate(mix, 8)]
@@ -137,6 +152,12 @@ def test_iterations_end_where_they_change_less_than_asked() -> None:
         assert iterate_until(Bands(), mix, 8, change + 1e-3)[1] == number
     assert iterate_until(Bands(), mix, 8, -200.0)[1] == iterate_until(Bands(), mix, 8)[1] == 8
     assert iterate_until(Bands(), mix, 1, 100.0)[1] == 1
+
+
+def test_iterations_end_where_all_mixtures_of_a_batch_change_less_than_asked() -> None:
+    mix = torch.randn(2, 1, 100)
+    layers = ([mix * torch.tensor([1.0, i])[:, None, None]] for i in (1, 2, 3))  # the second mixture goes on changing
+    assert iterate_until(SimpleNamespace(iterate=lambda *_: layers), mix[:, 0], 3, -20.0)[1] == 3
 
 
 @pytest.mark.parametrize("iterations", [0, -1])

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from itersep.losses.sdr import si_sdr
-from itersep.stitch import Stitcher, WindowSpec, cut_windows
+from itersep.stitch import Stitcher, Voices, WindowSpec, cut_windows
 
 RATE = 8000
 
@@ -87,6 +87,25 @@ def test_levels_say_nothing_of_who_speaks() -> None:
     est[:, est.shape[1] // 2 :] *= torch.tensor([[0.5], [2.0]])  # they change places around the microphone
     joined, expected = stitch(est, 8 * RATE, RATE, RATE, generator)
     assert torch.equal(joined, expected)
+
+
+def test_the_level_of_a_recording_says_nothing_of_who_speaks() -> None:
+    head, tail, est = torch.randn(3, 2, RATE)
+    matches = []
+    for level in (1.0, 1e-3):
+        stitcher = Stitcher(RATE, RATE)
+        stitcher.voices.add(stitcher.voices.measure(level * est), level * est)
+        matches.append(stitcher.match(level * head, level * tail, stitcher.voices.measure(level * head)))
+    torch.testing.assert_close(*matches, rtol=1e-3, atol=1e-4)
+
+
+def test_what_all_voices_have_in_common_says_nothing_of_who_speaks() -> None:
+    own = torch.tensor([[1.0], [-1.0]]) * torch.arange(40).sin()
+    spectra = (torch.linspace(0, 6, 40) + own).exp()
+    voices = Voices(RATE)
+    voices.add(spectra, torch.ones(2, 100))
+    found = voices.compare(spectra)
+    assert found.diagonal().min() > 0 > found.flip(0).diagonal().max()
 
 
 def test_windows_that_differ_are_faded_without_a_click() -> None:

@@ -54,15 +54,15 @@ def test_validation_items_are_the_files_whole(spec: DataSpec, mixture_dir: Path)
 
 def test_rendered_training_cuts_the_same_piece_of_mixture_and_references(spec: DataSpec, mixture_dir: Path) -> None:
     rendered = DataSpec("rendered", train=str(mixture_dir), segment_s=0.3, simulation=spec.simulation)
-    dataset = training_set(rendered, seed=0)
     starts = set()
-    for epoch in range(4):
-        mix, ref = dataset[(epoch, 1)]
+    for seed, epoch, index in ((0, 0, 1), (0, 1, 1), (0, 2, 1), (1, 0, 1), (0, 0, 2)):
+        dataset = training_set(rendered, seed)
+        mix, ref = dataset[(epoch, index)]
         assert mix.shape == (2400,)
         torch.testing.assert_close(mix, ref.sum(0))
-        whole = read_audio(mixture_dir / "audio/wav/m0.wav", RATE)
+        whole = read_audio(mixture_dir / f"audio/wav/{dataset.ids[index]}.wav", RATE)
         starts |= {s for s in range(4000 - 2400 + 1) if np.array_equal(whole[s : s + 2400], mix.numpy())}
-    assert len(starts) == 4
+    assert len(starts) == 5
     short, _ = dataset[(0, 0)]  # 0.25 s: padded with zeros
     assert short.shape == (2400,) and short[:2000].any() and not short[2000:].any()
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from itersep.data.audio import read_audio
-from itersep.data.clean import UnusableError, clean, decode, find_active, group_clips, resample
+from itersep.data.clean import UnusableError, clean, decode, find_active, group_clips, resample, splice
 from itersep.data.datadir import read_durations, read_table
 from itersep.data.prepare import (
     Recording,
@@ -151,6 +151,12 @@ def test_clips_are_joined_in_order_and_none_is_lost(lengths, least):
         assert sum(lengths[i] for i in run[:-1]) < least
 
 
+def test_joined_clips_are_faded_into_each_other() -> None:
+    joined = splice([np.ones(1600, np.float32)] * 2, RATE)
+    assert joined.size == 3200 and not joined[[0, 1599, 1600, -1]].any()
+    assert np.abs(np.diff(joined)).max() < 0.1 and joined[[800, 2400]].tolist() == [1, 1]
+
+
 # --- data directories ------------------------------------------------------------------------------------------------
 
 
@@ -228,6 +234,29 @@ def test_another_corpus_is_not_mixed_with_the_first(corpus, noises, tmp_path):
         prepare(corpus, noises, tmp_path / "data", origin="other")
 
 
+def test_a_part_of_one_corpus_is_not_completed_from_another(corpus: Path, noises: Path, tmp_path: Path) -> None:
+    prepare(corpus, noises, tmp_path / "data", origin="one")
+    (tmp_path / "data" / "dev" / "wav.scp").unlink()
+    with pytest.raises(UserError, match="was made from one, not from other"):
+        prepare(corpus, noises, tmp_path / "data", origin="other")
+
+
+def test_a_speaker_with_more_recordings_than_a_task_takes_keeps_all(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("itersep.data.prepare.TASK_SIZE", 2)
+    recordings = [Recording(write(tmp_path / f"{i}.wav", sine(1.2, 200 + 50 * i)), "a") for i in range(5)]
+    prepare_sets({"noise": noise_set(recordings)}, tmp_path / "data", "here", 1)
+    assert list(read_table(tmp_path / "data" / "noise" / "wav.scp")) == [f"a-{i:05d}" for i in range(5)]
+
+
+def test_sets_of_speech_lose_pauses_and_sets_of_noise_keep_them(tmp_path: Path) -> None:
+    recordings = [Recording(write(tmp_path / "a.wav", np.concatenate([sine(3.0), silence(2.0), sine(3.0)])), "a")]
+    prepare_sets({"speech": speech_set(recordings), "noise": noise_set(recordings)}, tmp_path / "data", "here", 1)
+    seconds = {name: sum(read_durations(tmp_path / "data" / name).values()) for name in ("speech", "noise")}
+    assert seconds == {"speech": pytest.approx(6.3, abs=0.06), "noise": pytest.approx(8.0, abs=0.06)}
+
+
 def test_a_set_without_anything_usable_says_so(tmp_path):
     recording = Recording(write(tmp_path / "a" / "x.wav", silence(6.0)), "a")
     with pytest.raises(UserError, match="nothing usable.*silent"):
@@ -251,6 +280,11 @@ def test_splits_are_disjoint_complete_and_depend_on_names_alone(names, random):
         assert {recording.speaker for recording in part} == members[name]
 
 
+def test_a_tenth_of_many_speakers_is_held_out_twice() -> None:
+    split = split_speakers([Recording(Path(str(i)), str(i)) for i in range(57)], 2, "speakers")
+    assert {name: len(part) for name, part in split.items()} == {"train": 47, "dev": 5, "test": 5}
+
+
 def test_too_few_speakers_and_wrong_layouts_are_named(tmp_path):
     with pytest.raises(UserError, match="5 speakers found where at least 6"):
         split_speakers([Recording(Path(str(i)), str(i)) for i in range(5)], 2, "speakers")
@@ -261,6 +295,11 @@ def test_too_few_speakers_and_wrong_layouts_are_named(tmp_path):
     write(tmp_path / "flat.wav", sine(1.0))
     with pytest.raises(UserError, match="one folder a speaker"):
         find_speech(tmp_path)
+
+
+def test_suffixes_may_be_in_capitals(tmp_path: Path) -> None:
+    write(tmp_path / "corpus" / "anna" / "A.WAV", sine(0.1))
+    assert [recording.path.name for recording in find_speech(tmp_path / "corpus")] == ["A.WAV"]
 
 
 def test_linked_speakers_are_found(tmp_path):

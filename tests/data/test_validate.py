@@ -128,16 +128,26 @@ def test_durations_must_be_those_of_the_audio(data_dir, text):
     assert found == [f"{data_dir}/utt2dur:2: 's-000001' has '{text}' where the audio has 0.5000 s"]
 
 
-@pytest.mark.parametrize("name", ["wav.scp", "spk1.scp", "noise1.scp"])
-def test_sum_must_hold(data_dir, name):
-    path = audio(data_dir, name, 1)
+def spoil_sample(path: str) -> None:
     samples = read_audio(path, RATE)
     samples[100] += 3 / 32768
     write_audio(path, samples, RATE)
+
+
+@pytest.mark.parametrize("name", ["wav.scp", "spk1.scp", "noise1.scp"])
+def test_sum_must_hold(data_dir, name):
+    spoil_sample(audio(data_dir, name, 1))
     (fault,) = validate_data_dir(data_dir).faults
     assert fault.startswith(f"{data_dir}/wav.scp:2: 's-000001' differs from noise1 + spk1 + spk2 by 9.2e-05")
     (data_dir / "noise1.scp").unlink()  # parts may be missing
     assert validate_data_dir(data_dir).faults == []
+
+
+def test_sums_are_checked_from_the_first_mixture_to_the_last(data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("itersep.data.validate.SUMS_CHECKED", 2)
+    spoil_sample(audio(data_dir, "wav.scp", 2))
+    (fault,) = validate_data_dir(data_dir).faults
+    assert fault.startswith(f"{data_dir}/wav.scp:3: 's-000002' differs from noise1 + spk1 + spk2")
 
 
 def test_faults_of_several_kinds_are_all_named(data_dir):

@@ -14,8 +14,10 @@ from itersep.data.datadir import write_table
 from itersep.errors import UserError
 from itersep.simulate.folder import write_manifest
 from itersep.simulate.mixture import (
+    DryMixture,
     Mixture,
     NoiseDraw,
+    ScaledClip,
     SimulationSpec,
     SpeakerDraw,
     draw_mixture,
@@ -318,6 +320,14 @@ def test_soft_mixtures_are_scaled_up_only_if_that_is_asked_for(speech, noise):
     np.testing.assert_allclose(to_peak.mix, to_peak.gain * plain.mix, atol=(3 + 3 * to_peak.gain) * LSB / 2)
     silent = Signals({utt: np.zeros_like(samples) for utt, samples in speech.audio.items()})
     assert render_mixture(replace(mixture, scale_to_peak=True), silent, noise).gain == 1.0
+
+
+def test_rounding_does_not_bring_a_sum_beyond_16_bits() -> None:
+    speech = Signals({utt: np.full(10, level, np.float32) for utt, level in (("a", 0.75), ("b", 0.7123), ("c", 0.75))})
+    mixture = DryMixture("m", RATE, 10, tuple(ScaledClip(utt, 1.0) for utt in speech.utts), None)
+    rendered = render_mixture(mixture, speech, None)
+    for samples in (rendered.mix, *rendered.ref):
+        np.testing.assert_array_equal(to_pcm(samples) * np.float32(LSB), samples)
 
 
 def test_silence_stays_silence(speech, noise):

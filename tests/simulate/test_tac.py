@@ -223,6 +223,13 @@ def test_missing_files_stop_or_leave_out_their_mixtures(tac_corpus, tmp_path):
         import_entries(tac_corpus, tmp_path, tac_corpus.entries[:3], allow_missing=True)
 
 
+def test_missing_files_are_told_in_order(tac_corpus, tmp_path):
+    lost = [{**tac_corpus.entries[0], "noise": f"{name}.wav"} for name in "zxyab"]
+    path = tac_corpus.write(tmp_path / "list.pkl", [*lost, tac_corpus.entries[0]])
+    selection = import_list(path, SPEC, "s", *load(tac_corpus), allow_missing=True)
+    assert list(selection.missing) == [f"{name}.wav" for name in "abxyz"]
+
+
 def test_a_shortened_utterance_is_named(tac_corpus, tmp_path):
     write_table(tac_corpus.speech / "utt2dur", {"1-7-0001": 2.0, "2-7-0001": 5.0, "3-7-0001": 5.0})
     with pytest.raises(
