@@ -358,7 +358,7 @@ CASES = [
     Case("one speaker", SIMULATE, only("s0"), "speech: has 1 speakers where a mixture needs 2"),
     Case("one speaker, to train", TRAIN, only("s0"), "speech: has 1 speakers where a mixture needs 2"),
     Case("fewer mixtures than the batch", f"{RENDERED} --train.batch_size 8", nothing,
-         "train.batch_size is 8, but an epoch has only 3 mixtures"),
+         "train.batch_size is 8, but an epoch has only 2 mixtures"),
     # Options and yaml
     Case("an empty --out", f"{SIMULATE} --out ''", nothing, "--out is empty"),
     Case("an empty --out, to train", f"{TRAIN} --out ''", nothing, "--out is empty"),
