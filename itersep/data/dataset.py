@@ -17,6 +17,7 @@ from torch.utils.data import Dataset
 from itersep.data.audio import audio_length, read_audio
 from itersep.data.datadir import read_table
 from itersep.errors import UserError
+from itersep.simulate.clips import SET_RATE
 from itersep.simulate.mixture import SimulationSpec, draw_mixture, load_clips, render_mixture
 
 Item = tuple[Tensor, Tensor]
@@ -129,7 +130,7 @@ class RenderedMixtures(MixtureSet):
         for name, table in self.files.items():
             for utt in sorted(table.keys() ^ mixtures.keys())[:1]:
                 raise UserError(f"{data_dir}: '{utt}' stands in only one of wav.scp and {name}; make the folder again")
-        self.lengths = {utt: audio_length(path, sample_rate) for utt, path in mixtures.items()}
+        self.lengths = {utt: audio_length(path, sample_rate, SET_RATE) for utt, path in mixtures.items()}
         for utt in sorted(utt for utt, length in self.lengths.items() if length == 0)[:1]:
             raise UserError(f"{mixtures[utt]}: holds no samples; make {data_dir} again without '{utt}'")
         self.ids = sorted(self.lengths, key=lambda utt: (self.lengths[utt], utt))
@@ -153,7 +154,7 @@ class RenderedMixtures(MixtureSet):
         return mix, torch.stack(ref)
 
     def _read(self, path: str, start: int, length: int) -> Tensor:
-        samples = read_audio(path, self.sample_rate, start, length)
+        samples = read_audio(path, self.sample_rate, start, length, SET_RATE)
         if len(samples) != length:
             raise UserError(
                 f"{path}: has {start + len(samples)} samples where its mixture has {start + length}; make the folder "

@@ -63,6 +63,11 @@ class Progress:
         return better
 
 
+# A loss of SNR is 0 dB for silence, which a network whose steps are too large may prefer to a bad estimate. What its
+# masks then let through is this much worse than the mixture.
+SILENT_DB = -10.0
+
+
 class RunLog:
     """What a run tells of itself. Of several processes one speaks: it alone writes, and shows progress bars."""
 
@@ -95,6 +100,12 @@ class RunLog:
             *(record["epoch"], record["train_loss"], record["valid_loss"], " (best)" if better else "", gains),
             *(record["lr"], record["seconds"], record["data_wait_s"]),
         )
+        if max(record["valid_si_sdri_db"]) < SILENT_DB:
+            log.warning(
+                "the estimates are %.0f dB worse than the mixture: the network seems to have fallen silent, which it "
+                "seldom leaves; train into another folder with a lower optimizer.lr",
+                -max(record["valid_si_sdri_db"]),
+            )
         for name in ("train_loss", "valid_loss", "lr", "mixtures_per_s"):
             self.board.add_scalar(name, record[name], record["epoch"])
         for i, gain in enumerate(record["valid_si_sdri_db"], start=1):

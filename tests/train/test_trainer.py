@@ -17,7 +17,7 @@ from itersep.losses.sdr import si_sdr
 from itersep.train.average import BestEpochs
 from itersep.train.checkpoint import load_model
 from itersep.train.config import Experiment, OptimizerSpec, learning_rate
-from itersep.train.progress import Progress
+from itersep.train.progress import Progress, RunLog
 from itersep.train.runtime import can_use_bf16, use_bf16
 from itersep.train.trainer import MAX_SKIPPED_IN_A_ROW, Trainer
 from tests.runs import assert_same, assert_same_run, history
@@ -423,3 +423,16 @@ def test_a_schedule_that_ends_at_the_last_epoch_is_not_made_longer(experiment: B
                 Trainer(experiment(*options, "--train.epochs=2"), out)
         else:
             Trainer(experiment(*options, "--train.epochs=2"), out).fit()
+
+
+@pytest.mark.parametrize(("gains_db", "told"), [([-22.2, -19.6], "20 dB worse than the mixture"), ([-12.0, -3.0], "")])
+def test_a_network_that_fell_silent_is_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, gains_db: list[float], told: str
+) -> None:
+    record = {"epoch": 1, "train_loss": 0.0, "valid_loss": 0.0, "valid_si_sdri_db": gains_db, "lr": 0.002}
+    record |= {"seconds": 9.0, "data_wait_s": 0.0, "mixtures_per_s": 3.0}
+    log = RunLog(tmp_path, speaks=True)
+    with log.open(0):
+        log.write([record], better=True)
+    warnings = [line.message for line in caplog.records if line.levelno == logging.WARNING]
+    assert len(warnings) == bool(told) and all(told in line for line in warnings)
