@@ -88,6 +88,9 @@ def test_a_recipe_refuses_wrong_options_before_it_does_anything(recipe, tmp_path
         result = run(script, *arguments, cwd=tmp_path)
         assert (result.returncode, result.stdout) == (2, "")
         assert arguments[0] in result.stderr and result.stderr.count("\n") == 1
+    result = run(script, "--stage", 3, "--stop-stage", 2, cwd=tmp_path)
+    assert (result.returncode, result.stdout) == (2, "")
+    assert "--stop-stage 2 comes before --stage 3" in result.stderr and result.stderr.count("\n") == 1
     usage = run(script, "--help", cwd=tmp_path).stdout
     settings = script.read_text().split("parse_options.sh")[0]
     variables = [line.split("=")[0] for line in settings.splitlines() if line[:1].isalpha() and "=" in line]
