@@ -19,7 +19,7 @@ from itersep.train.checkpoint import load_model
 from itersep.train.runtime import choose_device
 
 PRETRAINED = Path(__file__).parent / "pretrained"  # the model that comes with the package: a folder in there
-PEAK = 0.9  # of what the network is given, as its training mixtures have it
+PEAK = 0.9  # of what the network is given: the loudest that its training mixtures are
 FAINTEST = 1e-3  # a window's peak from which on it is brought to PEAK in full; fainter ones are amplified as much
 FINEST = 1000  # largest denominator of a ratio of sample rates
 EARLIEST_END = 2  # iterations; it takes two to see a change

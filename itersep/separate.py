@@ -16,7 +16,6 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -32,7 +31,6 @@ from itersep.journal import Journal
 from itersep.parallel import take_part
 
 LARGEST = 1 - 1 / PCM_SCALE  # the largest sample that 16 bits hold
-NO_NOTES: Mapping[str, Any] = MappingProxyType({})
 PEAK = 0.99  # the largest sample of estimates that had to be scaled down
 
 
@@ -53,7 +51,7 @@ def separate_set(
     mixtures: Mapping[str, str],
     out_dir: str | Path,
     made_by: Separation,
-    notes: Mapping[str, Any] = NO_NOTES,
+    notes: Mapping[str, Any] | None = None,
     nj: int = 1,
     part: str = "",
 ) -> int:
@@ -84,7 +82,7 @@ def _separate_missing(
     mine: Sequence[str],
     out_dir: Path,
     made_by: Separation,
-    notes: Mapping[str, Any],
+    notes: Mapping[str, Any] | None,
     nj: int,
     part: str,
 ) -> int:
@@ -137,12 +135,11 @@ def read_separation(out_dir: str | Path) -> Separation | None:
 
 def read_trained_for(out_dir: str | Path) -> int | None:
     """The iterations that a folder's model was trained with, if separation.json tells."""
-    return read_json(Path(out_dir) / "separation.json", "run separation first", "run separation again").get(
-        "trained_for"
-    )
+    record = read_json(Path(out_dir) / "separation.json", "run separation first", "run separation again")
+    return record.get("trained_for")
 
 
-def start_folder(out_dir: Path, made_by: Separation, notes: Mapping[str, Any] = NO_NOTES) -> None:
+def start_folder(out_dir: Path, made_by: Separation, notes: Mapping[str, Any] | None = None) -> None:
     """Clear a folder of what another model or other options made there, and say in it what makes it now.
 
     The record goes last, so that what it stands beside is never older than itself.
@@ -155,7 +152,7 @@ def start_folder(out_dir: Path, made_by: Separation, notes: Mapping[str, Any] = 
     for name in ("utt2gain", "scores.csv", "summary.json"):
         (out_dir / name).unlink(missing_ok=True)
     Journal(out_dir / "utt2gain").remove()
-    write_text(out_dir / "separation.json", json.dumps(asdict(made_by) | dict(notes), indent=2) + "\n")
+    write_text(out_dir / "separation.json", json.dumps(asdict(made_by) | dict(notes or {}), indent=2) + "\n")
 
 
 def read_gains(out_dir: str | Path) -> dict[str, float]:

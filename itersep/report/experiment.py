@@ -121,9 +121,11 @@ def leave_out_outdated(record: ExperimentRecord) -> ExperimentRecord:
         return record
     network, config = load_model(best)
     digest = model_sha256(network, config["model"])
-    current = [scored for scored in record.sets if scored.summary["model_sha256"] == digest]
+    current = []
     for scored in record.sets:
-        if scored not in current:
+        if scored.summary["model_sha256"] == digest:
+            current.append(scored)
+        else:
             log.warning("%s: left out, its scores are not of best.pt as it is now; run stages 3 and 4", scored.folder)
     return replace(record, sets=current)
 

@@ -30,14 +30,17 @@ def summarize(scores: Sequence[Score], trained_for: int | None = None) -> dict[s
     last = max(by_iteration, default=0)
     iteration = min(trained_for or last, last)
     gains = improvements(scores, iteration)
-    listen = {rank: {"utt": utt, "si_sdri_db": gains[utt]} for rank, utt in choose_to_hear(gains).items()}
+    listen = {
+        rank: {"utt": utt, "si_sdri_db": gains[utt], "iteration": iteration}
+        for rank, utt in choose_to_hear(gains).items()
+    }
     return {
         "mixtures": len(by_iteration[0]),
         "speakers": max((score.speaker for score in scores), default=0),
         "interval": INTERVAL,
         "iterations": rows,
         **_name_silent(scores),
-        "listen": {rank: at | {"iteration": iteration} for rank, at in listen.items()},
+        "listen": listen,
     }
 
 

@@ -100,11 +100,12 @@ class RunLog:
             *(record["epoch"], record["train_loss"], record["valid_loss"], " (best)" if better else "", gains),
             *(record["lr"], record["seconds"], record["data_wait_s"]),
         )
-        if max(record["valid_si_sdri_db"]) < SILENT_DB:
+        best_db = max(record["valid_si_sdri_db"])
+        if best_db < SILENT_DB:
             log.warning(
                 "the estimates are %.0f dB worse than the mixture: the network seems to have fallen silent, which it "
                 "seldom leaves; train into another folder with a lower optimizer.lr",
-                -max(record["valid_si_sdri_db"]),
+                -best_db,
             )
         for name in ("train_loss", "valid_loss", "lr", "mixtures_per_s"):
             self.board.add_scalar(name, record[name], record["epoch"])
