@@ -27,6 +27,22 @@ def seeded() -> None:
     torch.set_num_threads(1)  # small tensors: more threads only wait for each other
 
 
+@pytest.fixture(autouse=True)
+def without_gpu(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tests run on the CPU, and so the same on all machines, but for those that ask for `cuda`."""
+    if "cuda" not in request.fixturenames:
+        monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+
+
+@pytest.fixture
+def cuda() -> torch.device:
+    """The first GPU; tests that need one are skipped where there is none."""
+    if not torch.cuda.is_available():
+        pytest.skip("needs a GPU")
+    return torch.device("cuda", 0)
+
+
 @pytest.fixture
 def rng() -> np.random.Generator:
     """A seeded numpy generator."""

@@ -9,7 +9,6 @@ from types import ModuleType
 
 import numpy as np
 import pytest
-import torch
 
 from itersep.errors import UserError
 from itersep.simulate.engine import check_engine, simulate_room
@@ -73,11 +72,9 @@ def test_ours_is_the_engine_called_image(absent, room):
 
 
 @pytest.mark.parametrize("room", ROOMS)
-def test_the_real_gpurir_agrees_with_ours(room):
+def test_the_real_gpurir_agrees_with_ours(cuda, room):
     """gpuRIR tabulates its kernel, and sums in float32, in any order."""
     pytest.importorskip("gpuRIR", exc_type=ImportError)
-    if not torch.cuda.is_available():
-        pytest.skip("needs a GPU")
     ours, theirs = (simulate_room(engine, *room, 16000) for engine in ("image", "gpurir"))
     assert theirs.shape == ours.shape
     assert np.linalg.norm(theirs - ours) < 1e-2 * np.linalg.norm(ours)

@@ -190,7 +190,7 @@ def test_mistakes_are_one_sentence_and_leave_nothing(
     assert "out" in refused()
     assert "no.yaml" in refused("--out", out, "--config", tmp_path / "no.yaml")
     assert "none/wav.scp: no such file" in refused("--out", out, "--data.train", tmp_path / "none")
-    assert "CUDA" in refused("--out", out, "--train.device", "cuda") or torch.cuda.is_available()
+    assert "CUDA" in refused("--out", out, "--train.device", "cuda")
     (mixture_dir / "audio/wav/m1.wav").unlink()
     assert "wav/m1.wav" in refused("--out", out)
     assert not out.exists()
