@@ -14,7 +14,7 @@ from itersep.models.filterbank import FilterbankSpec
 from itersep.models.iterative import IterativeSeparator
 from itersep.models.separator import SeparatorSpec
 from itersep.train.config import Experiment
-from itersep.train.distributed import World
+from itersep.train.distributed import World, choose_backend
 from itersep.train.trainer import Trainer
 from tests.runs import assert_same_run, find_meeting, history
 
@@ -86,7 +86,7 @@ def test_sums_go_through_nccl_from_the_gpu_and_gloo_beside_it(
     """One process alone, which yet sends: two cannot share a GPU."""
     for name, value in {"RANK": 0, "WORLD_SIZE": 1, **find_meeting()}.items():
         monkeypatch.setenv(name, str(value))
-    distributed.init_process_group()
+    distributed.init_process_group(choose_backend())
     try:
         world = World(0, size=2)
         parameter = torch.nn.Parameter(torch.zeros(3, device=cuda))

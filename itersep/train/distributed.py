@@ -84,6 +84,11 @@ class World:
 ALONE = World()
 
 
+def choose_backend() -> str:
+    """What carries messages: gloo for numbers of the CPU and, where there are GPUs, nccl for theirs."""
+    return "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
+
+
 @contextmanager
 def join_world() -> Iterator[World]:
     """Meet the other processes that torchrun started, if it did. Raises OSError if they are not found."""
@@ -99,7 +104,7 @@ def join_world() -> Iterator[World]:
     import torch.distributed.nn.functional  # noqa: F401
 
     try:
-        distributed.init_process_group(timeout=TIMEOUT)  # gloo for what is on the CPU, nccl for CUDA
+        distributed.init_process_group(choose_backend(), timeout=TIMEOUT)
     except (RuntimeError, ValueError) as error:
         raise OSError(f"the training processes do not find each other ({one_line(error)})") from None
     try:
