@@ -99,7 +99,7 @@ def _check_yaml(parser: ArgumentParser, words: Sequence[str]) -> dict[str, objec
     """Check the settings that a command line gives as yaml; returns which file, or option, each of them is of."""
     known = known_settings(parser)
     origins: dict[str, object] = {}
-    for option, value in _options(words):
+    for option, value in read_options(words):
         part = "" if option == "config" else option
         if not option or find_group(known, part) is None or not value:  # the parser will complain of the last
             continue
@@ -111,7 +111,7 @@ def _check_yaml(parser: ArgumentParser, words: Sequence[str]) -> dict[str, objec
     return origins
 
 
-def _options(words: Sequence[str]) -> Iterator[tuple[str, str]]:
+def read_options(words: Sequence[str]) -> Iterator[tuple[str, str]]:
     """Names and values of the options on a command line."""
     for word, following in zip_longest(words, words[1:], fillvalue=""):
         name, equals, value = word.partition("=")
@@ -128,7 +128,7 @@ def _name_origin(message: str, words: Sequence[str], origins: Mapping[str, objec
     if not match:
         return message
     name, what = match.groups()
-    given = name in (option for option, _ in _options(words)) or name not in origins
+    given = name in (option for option, _ in read_options(words)) or name not in origins
     return f"--{name}: {what}" if given else f"{origins[name]}: {name}: {what}"
 
 

@@ -66,8 +66,7 @@ class PretrainedModel(ModelHubMixin):
         folder = _find_folder(pretrained_model_name_or_path, **options)
         again = "fetch or publish the model again"
         config = read_json(folder / CONFIG, "name a folder that utils/publish.py wrote", again)
-        with torch.random.fork_rng():  # building draws weights
-            model = rebuild_experiment(config, folder / CONFIG).model
+        model = rebuild_experiment(config, folder / CONFIG).model
         load_weights(model, _read_weights(folder / WEIGHTS), folder / WEIGHTS)
         card = folder / CARD
         return cls(model.eval(), config, read_text(card, again) if card.exists() else "")

@@ -12,15 +12,13 @@ from typing import IO
 import numpy as np
 import soundfile
 
-from itersep.data.audio import PCM_SCALE, to_pcm
+from itersep.data.audio import fitting_gain, to_pcm
 from itersep.data.datadir import read_table
 from itersep.errors import UserError
 from itersep.files import parse_json, write_aside
 
 SUFFIXES = {".wav", ".flac", ".ogg", ".mp3"}  # looked for in folders; a file that is named may have any
 BLOCK_S = 1.0  # read at a time
-LARGEST = 1 - 1 / PCM_SCALE  # the largest sample that 16 bits hold
-PEAK = 0.99  # the largest sample of estimates that had to be scaled down
 LONGEST_WAV = 2**31 - 64  # samples of 16 bits in a file whose header counts its bytes by 32
 JOURNAL = "separated.jsonl"
 
@@ -94,7 +92,7 @@ def write_estimates(pieces: Iterator[np.ndarray], paths: Sequence[Path], sample_
                 raw.write(np.ascontiguousarray(piece.T, dtype=np.float32))
             except OSError as error:
                 raise OSError(error.errno, error.strerror, str(paths[0].parent)) from None
-        gain = float(f"{PEAK / peak:.6g}") if peak > LARGEST else 1.0
+        gain = fitting_gain(peak)
         with ExitStack() as stack:
             asides = [stack.enter_context(write_aside(path)) for path in paths]
             _encode(raw, asides, np.float32(gain), sample_rate, length)

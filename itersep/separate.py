@@ -23,15 +23,12 @@ import torch
 from torch import nn
 from tqdm import tqdm
 
-from itersep.data.audio import PCM_SCALE, read_audio, write_audio
+from itersep.data.audio import fitting_gain, read_audio, write_audio
 from itersep.data.datadir import read_table, write_table
 from itersep.errors import UserError
 from itersep.files import claimed, locked, read_json, write_text
 from itersep.journal import Journal
 from itersep.parallel import take_part
-
-LARGEST = 1 - 1 / PCM_SCALE  # the largest sample that 16 bits hold
-PEAK = 0.99  # the largest sample of estimates that had to be scaled down
 
 
 @dataclass(frozen=True)
@@ -226,8 +223,7 @@ def _write_estimates(utt: str, est: np.ndarray, files: list[list[Path]], sample_
     """Write estimates (I, C, T), all by the one gain that is returned, so that they compare by ear."""
     if not np.isfinite(est).all():
         raise UserError(f"{utt}: the model's estimates are not finite numbers; train it again")
-    peak = float(np.abs(est).max(initial=0.0))
-    gain = float(f"{PEAK / peak:.6g}") if peak > LARGEST else 1.0
+    gain = fitting_gain(float(np.abs(est).max(initial=0.0)))
     for i, row in enumerate(files):
         for c, file in enumerate(row):
             write_audio(file, est[i, c] * np.float32(gain), sample_rate)

@@ -67,7 +67,7 @@ def cut_windows(blocks: Iterable[np.ndarray], length: int, overlap: int) -> Iter
     """
     held = np.zeros(0, dtype=np.float32)
     for block in blocks:
-        held = np.concatenate([held, block])
+        held = np.concatenate([held, np.asarray(block, dtype=np.float32)])
         while len(held) > length:
             yield held[:length], False
             held = held[length - overlap :]

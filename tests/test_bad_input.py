@@ -354,6 +354,7 @@ CASES = [
     Case("a corpus that is a file", f"{PREPARE} --corpus_dir rec.wav", nothing, "rec.wav: no such folder"),
     Case("an option in run.sh's spelling", f"{PREPARE} --corpus-dir=rec.wav", nothing, "rec.wav: no such folder"),
     Case("an option misspelt", f"{PREPARE} --corpus rec.wav", nothing, "is it --corpus_dir?"),
+    Case("an option cut short", f"{VERIFY} --wr", nothing, "--wr"),
     # Corpora too small
     Case("one speaker", SIMULATE, only("s0"), "speech: has 1 speakers where a mixture needs 2"),
     Case("one speaker, to train", TRAIN, only("s0"), "speech: has 1 speakers where a mixture needs 2"),

@@ -10,11 +10,12 @@ from torch import distributed
 
 from itersep.inference import load
 from itersep.losses.objective import Objective
-from itersep.models.filterbank import FilterbankSpec
+from itersep.models.filterbank import FilterbankSpec, make_filterbank
 from itersep.models.iterative import IterativeSeparator
 from itersep.models.separator import SeparatorSpec
 from itersep.train.config import Experiment
 from itersep.train.distributed import World, choose_backend
+from itersep.train.runtime import choose_device
 from itersep.train.trainer import Trainer
 from tests.runs import assert_same_run, find_meeting, history
 
@@ -55,6 +56,16 @@ def test_a_run_goes_on_to_the_bit_and_its_model_is_used_anywhere(
     mix = np.random.default_rng(0).standard_normal(4000).astype(np.float32)
     here, there = (load(tmp_path / "whole/best.pt", device).separate(mix, 8000) for device in ("cpu", "cuda"))
     np.testing.assert_allclose(there, here, atol=2e-3 * np.abs(here).max())
+
+
+@pytest.mark.parametrize("spec", [FilterbankSpec(), FilterbankSpec("stft", 257, 512, 256)], ids=["learned", "stft"])
+def test_fp32_is_fp32_there(spec: FilterbankSpec, cuda: torch.device) -> None:
+    """Of a filterbank; as torch starts, convolutions on a GPU keep 10 bits of a number."""
+    choose_device("cuda")
+    bank, wave = make_filterbank(spec), torch.randn(2, 4000)
+    encoded = bank.encode(wave)
+    bank, there = bank.to(cuda), wave.to(cuda)
+    torch.testing.assert_close(bank.encode(there).cpu(), encoded, atol=1e-5 * encoded.abs().max().item(), rtol=0)
 
 
 def test_memory_stays_flat_over_detached_iterations(cuda: torch.device) -> None:

@@ -15,6 +15,7 @@ from safetensors.torch import load_file
 
 from itersep.errors import UserError
 from itersep.hub import PretrainedModel, is_pretrained, load_pretrained
+from itersep.train.checkpoint import load_model, save_checkpoint
 from itersep.train.config import Experiment
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
@@ -69,9 +70,12 @@ def test_a_folder_whose_writing_was_stopped_is_not_taken_for_whole(
         load_pretrained(folder)
 
 
-def test_loading_leaves_the_random_state_alone(folder: Path) -> None:
+@pytest.mark.parametrize("kind", ["published", "checkpoint"])
+def test_loading_leaves_the_random_state_alone(built: Experiment, folder: Path, tmp_path: Path, kind: str) -> None:
+    save_checkpoint(tmp_path / "best.pt", {"config": built.config, "model": built.model.state_dict()})
+    torch.manual_seed(123)
     before = torch.get_rng_state()
-    load_pretrained(folder)
+    load_pretrained(folder) if kind == "published" else load_model(tmp_path / "best.pt")
     assert torch.equal(torch.get_rng_state(), before)
 
 

@@ -101,6 +101,14 @@ def test_a_stream_is_the_whole_whatever_its_blocks(size: int) -> None:
     assert max(p.est.shape[1] for p in pieces) <= 2 * RATE
 
 
+def test_a_stream_may_be_of_doubles_at_any_rate() -> None:
+    """As soundfile.blocks gives them."""
+    wave = sound(1.0)
+    (whole,) = make().stream([wave], 44100)
+    (doubles,) = make().stream([wave.astype(np.float64)], 44100)
+    np.testing.assert_array_equal(doubles.est, whole.est)
+
+
 @pytest.mark.parametrize("level", [0.01, 30.0])
 def test_a_recordings_level_is_that_of_its_estimates(level: float) -> None:
     """The network hears it as loud as the mixtures that it was trained with."""

@@ -1,17 +1,14 @@
 #!/usr/bin/env python3
 """Corpora from the network, by name: downloads/<name>, whole and checked."""
 
-from jsonargparse import ArgumentParser
-
-from itersep.cli import guard, parse
+from itersep.cli import guard, make_parser, parse
 from itersep.data.corpora import OPENSLR, SOURCES, fetch_corpora
 
 
 def main() -> None:
     """Download and unpack what is not there yet; stopped, the same command goes on."""
-    parser = ArgumentParser(
-        exit_on_error=False,
-        description="Download corpora, check them by their published checksums, and unpack them: " + ", ".join(SOURCES),
+    parser = make_parser(
+        "Download corpora, check them by their published checksums, and unpack them: " + ", ".join(SOURCES),
     )
     parser.add_argument("names", nargs="+", help="names of corpora")
     parser.add_argument("--out", default="downloads", help="folder for them, each in a folder of its name")

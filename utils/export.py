@@ -3,17 +3,16 @@
 
 from pathlib import Path
 
-from jsonargparse import ArgumentParser
 from jsonargparse.typing import NonNegativeInt
 
-from itersep.cli import guard, parse
+from itersep.cli import guard, make_parser, parse
 from itersep.export import export_onnx
 from itersep.inference import load_network
 
 
 def main() -> None:
     """Read the model, export it, say how far the export is from it."""
-    parser = ArgumentParser(exit_on_error=False, description=__doc__)
+    parser = make_parser(__doc__)
     parser.add_argument("model", help="experiment folder (its best checkpoint), checkpoint file, or published folder")
     parser.add_argument("--out", required=True, help="file to write, such as model.onnx")
     parser.add_argument(

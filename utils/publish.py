@@ -4,9 +4,9 @@
 from dataclasses import replace
 from pathlib import Path
 
-from jsonargparse import ArgumentParser
+from jsonargparse import Namespace
 
-from itersep.cli import guard, parse
+from itersep.cli import guard, make_parser, parse
 from itersep.errors import UserError
 from itersep.hub import CARD, CONFIG, WEIGHTS, PretrainedModel
 from itersep.report.card import render_card
@@ -17,7 +17,7 @@ from itersep.train.checkpoint import load_model
 
 def main() -> None:
     """Read the experiment, write the folder, push it."""
-    options = parse(make_parser())
+    options = parse_options()
     record = read_experiment(options.experiment)
     model, config = load_model(record.folder)
     record = replace(record, config=config)  # config.yaml, but whole and of this very model
@@ -33,9 +33,9 @@ def main() -> None:
         print(pretrained.push_to_hub(options.repo_id, private=options.private))
 
 
-def make_parser() -> ArgumentParser:
-    """The options."""
-    parser = ArgumentParser(exit_on_error=False, description=__doc__)
+def parse_options() -> Namespace:
+    """The options, which must make sense together."""
+    parser = make_parser(__doc__)
     parser.add_argument("experiment", help="experiment folder, exp/<name>; its best checkpoint is taken")
     parser.add_argument("--trained-on", required=True, help="the recordings it was trained on and their licences")
     parser.add_argument("--license", default="unknown", help="licence of the weights, such as mit or cc-by-4.0")
@@ -43,7 +43,10 @@ def make_parser() -> ArgumentParser:
     parser.add_argument("--without-scores", action="store_true", help="publish without any scores")
     parser.add_argument("--repo-id", help="upload to the Hugging Face Hub as user/name; log in by `hf auth login`")
     parser.add_argument("--private", action="store_true", help="where the upload makes a new model: a private one")
-    return parser
+    options = parse(parser)
+    if options.private and not options.repo_id:
+        raise UserError("--private is of an upload; give --repo-id too")
+    return options
 
 
 def scored_sets(record: ExperimentRecord, digest: str) -> list[ScoredSet]:

@@ -3,9 +3,7 @@
 
 from pathlib import Path
 
-from jsonargparse import ArgumentParser
-
-from itersep.cli import command_line, guard, parse
+from itersep.cli import command_line, guard, make_parser, parse
 from itersep.files import write_text
 from itersep.report.experiment import read_experiments
 from itersep.report.figures import draw_figures
@@ -18,9 +16,8 @@ from itersep.report.scales import compare
 
 def main() -> None:
     """Read experiments, draw their figures, and write the page."""
-    parser = ArgumentParser(
-        exit_on_error=False,
-        description="Write the results of experiments as a markdown page with tables, figures and commands. The "
+    parser = make_parser(
+        "Write the results of experiments as a markdown page with tables, figures and commands. The "
         "figures go into the experiments' folders, and for the page into a folder beside it (RESULTS.md: results/). "
         "Each experiment gets a page to look at and listen to in a browser, exp/<name>/report/index.html, and several "
         "get one that compares them, beside the markdown page (RESULTS.html).",

@@ -55,6 +55,8 @@ def main(
             raise UserError(f"--{name} must be at least 1, not {value}")
     if tac and not noise:
         raise UserError("--tac needs --noise too: every mixture of a list has a noise")
+    if not tac and (microphone != 1 or allow_missing):
+        raise UserError("--microphone and --allow_missing are of a list; give --tac too")
     take_part((), part)  # raises if it is no part
     if render:
         check_engine(spec.engine)

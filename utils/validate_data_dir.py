@@ -3,19 +3,17 @@
 
 import sys
 
-from jsonargparse import ArgumentParser
 from jsonargparse.typing import PositiveInt
 
-from itersep.cli import guard, parse
+from itersep.cli import guard, make_parser, parse
 from itersep.data.validate import validate_data_dir
 from itersep.errors import UserError
 
 
 def main() -> None:
     """Print one line for each directory that is well, and one for each kind of fault found."""
-    parser = ArgumentParser(
-        exit_on_error=False,
-        description="Check data directories: tables (sorted, unique, agreeing) and audio (there, mono, of one rate, of "
+    parser = make_parser(
+        "Check data directories: tables (sorted, unique, agreeing) and audio (there, mono, of one rate, of "
         "equal length, summing up to the mixture). The first fault of each kind is named with file and line.",
     )
     parser.add_argument("data_dirs", nargs="+", help="data directories")

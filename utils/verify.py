@@ -3,18 +3,16 @@
 
 import sys
 
-from jsonargparse import ArgumentParser
 from jsonargparse.typing import PositiveInt
 
-from itersep.cli import guard, parse
+from itersep.cli import guard, make_parser, parse
 from itersep.data.verify import SUMS, check_sums, write_sums
 
 
 def main() -> None:
     """Print one line for each set, and one for each kind of difference."""
-    parser = ArgumentParser(
-        exit_on_error=False,
-        description=f"Compare the audio of simulated sets, and mixtures.jsonl, with their {SUMS}, which sha256sum -c "
+    parser = make_parser(
+        f"Compare the audio of simulated sets, and mixtures.jsonl, with their {SUMS}, which sha256sum -c "
         "reads too. Exit status 1 if a file is missing, extra or changed.",
     )
     parser.add_argument("data_dirs", nargs="+", help="data directories of rendered mixtures")

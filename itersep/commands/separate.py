@@ -11,7 +11,7 @@ from tqdm import tqdm
 from itersep.cli import command_line, guard, make_parser, parse
 from itersep.errors import UserError
 from itersep.inference import Separator, load
-from itersep.recordings import Notes, Recording, find_recordings, read_blocks, write_estimates
+from itersep.recordings import JOURNAL, Notes, Recording, find_recordings, read_blocks, write_estimates
 from itersep.separate import model_sha256
 from itersep.stitch import WindowSpec
 
@@ -101,7 +101,7 @@ def _parse() -> Namespace:
     parser = make_parser(
         "Separate the speakers of recordings: OUT/<name>_spk1.wav, <name>_spk2.wav, ... of the recording's rate and "
         "length, 16 bits. What was done by the same command before is not done again; other files of these names are "
-        f"replaced. OUT/{'separated.jsonl'} says how each was made."
+        f"replaced. OUT/{JOURNAL} says how each was made."
     )
     parser.add_argument("inputs", nargs="+", help="audio files, folders of them, and Kaldi tables (.scp)")
     parser.add_argument("--out", required=True, help="folder for the estimates")

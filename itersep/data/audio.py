@@ -12,6 +12,8 @@ from itersep.files import write_aside
 from itersep.signals import held_signals
 
 PCM_SCALE = 32768  # a 16-bit sample n stands for n / 32768
+LARGEST = 1 - 1 / PCM_SCALE  # the largest sample that 16 bits hold
+PEAK = 0.99  # the largest sample of what had to be scaled down
 WAV_HEADER = 44  # bytes before the samples of a 16-bit mono file
 RESAMPLE = "resample it"  # what can be done about a file of another rate, where nothing else can
 
@@ -76,6 +78,11 @@ def to_pcm(samples: np.ndarray) -> np.ndarray:
     if scaled.size and not (scaled.min() >= -PCM_SCALE and scaled.max() < PCM_SCALE):
         raise ValueError(f"samples up to {np.abs(samples).max():.3f} do not fit 16-bit audio; scale them first")
     return scaled.astype(np.int16)
+
+
+def fitting_gain(peak: float) -> float:
+    """What samples up to ``peak`` are multiplied by to fit 16-bit audio: 1 where they do; 6 digits, as tables have."""
+    return float(f"{PEAK / peak:.6g}") if peak > LARGEST else 1.0
 
 
 def _check_format(path: str | Path, rate: int, channels: int, sample_rate: int, remedy: str) -> None:

@@ -112,7 +112,7 @@ class Validation:
                 continue
             try:
                 info = soundfile.info(path)
-            except (soundfile.LibsndfileError, OSError):
+            except (soundfile.LibsndfileError, OSError, TypeError):  # the last for .raw, which tells no rate
                 self._add("unreadable", name, utt, f"{path}: cannot be read as audio; mend or remove it")
                 continue
             self.sample_rate = self.sample_rate or info.samplerate

@@ -23,7 +23,8 @@ class SeparatorSpec:
         features: size N of the bottleneck
         hidden: LSTM units a direction
         chunk: chunk length K in frames, even (100 for the learned filterbank, 24 for the STFT)
-        recompute: train with less than half the memory and about a third more time (docs/performance.md); same results
+        recompute: compute activations again in the backward pass: less memory, more time (docs/performance.md says how
+            much of each), the same results
     """
 
     simo_blocks: int = 1

@@ -1,12 +1,14 @@
 """The model card of a published experiment: what it is, what it was trained on, how well it does, how it was made."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import yaml
 
 from itersep.report.experiment import ExperimentRecord, ScoredSet
 from itersep.report.markdown import format_duration, format_mean, render_table
+from itersep.report.rows import list_commands
 from itersep.report.summary import METRICS
 
 TAGS = ["speech-separation", "source-separation", "audio"]
@@ -32,9 +34,8 @@ def render_card(
     parts += ["## Licence", _describe_license(license_id)]
     parts += ["## Scores", *([_render_scores(scored) for scored in sets] or ["None were published with this model."])]
     parts += ["## How it was made", _render_run(record)]
-    commands = [record.run.get("command"), *(c for s in sets for c in (s.command, s.summary["command"]))]
-    if any(commands):
-        parts.append("```sh\n" + "\n".join(command for command in commands if command) + "\n```")
+    if commands := list_commands(replace(record, sets=list(sets))):
+        parts.append("```sh\n" + "\n".join(commands) + "\n```")
     parts.append("The whole configuration is in `config.json`.")
     return "\n\n".join(parts) + "\n"
 

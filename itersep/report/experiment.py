@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from itersep.cli import read_options
 from itersep.errors import UserError
 from itersep.files import file_digest, parse_json, read_json, read_lines, read_text
 from itersep.report.summary import read_summary
@@ -57,8 +58,7 @@ class ExperimentRecord:
     @property
     def config_files(self) -> list[str]:
         """The yaml files that the training was given, as its command names them."""
-        words = shlex.split(self.run.get("command", "").replace("--config=", "--config "))
-        return [value for word, value in zip(words, words[1:], strict=False) if word == "--config"]
+        return [value for name, value in read_options(shlex.split(self.run.get("command", ""))) if name == "config"]
 
     @property
     def finished(self) -> bool:
@@ -174,8 +174,8 @@ def _read_set(folder: Path, trained_for: int) -> ScoredSet:
     made_by = read_separation(folder)
     if made_by is None or made_by.model_sha256 != summary["model_sha256"]:
         raise UserError(f"{folder}/summary.json: does not belong to the estimates beside it; run scoring again")
-    command = read_json(folder / "separation.json", AGAIN, AGAIN).get("command", "")
-    return ScoredSet(folder.name, folder, summary, command, trained_for)
+    notes = read_json(folder / "separation.json", AGAIN, AGAIN)
+    return ScoredSet(folder.name, folder, summary, notes.get("command", ""), notes.get("trained_for") or trained_for)
 
 
 def _read_history(path: Path) -> list[dict[str, Any]]:

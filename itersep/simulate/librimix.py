@@ -18,11 +18,10 @@ from typing import Literal
 from itersep.data.audio import audio_length
 from itersep.errors import UserError
 from itersep.simulate.clips import Clips
-from itersep.simulate.listed import Selection, clip_name, select
+from itersep.simulate.listed import FILE_NAME, Selection, clip_name, select
 from itersep.simulate.manifest import LARGEST_GAIN, DryMixture, ScaledClip
 
 CORPUS_RATE = 16000  # of LibriSpeech and the noises, in hertz
-FILE_NAME = re.compile(r"[\w.-]+(/[\w.-]+)*", re.ASCII)
 SOURCE = re.compile(r"source_([1-9][0-9]?)_(path|gain)")
 
 Mode = Literal["min", "max"]

@@ -1,5 +1,6 @@
 """Published lists of mixtures, in any format: which of their mixtures can be made of the corpora that are here."""
 
+import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from itersep.files import write_text
 from itersep.simulate.clips import Clips
 from itersep.simulate.manifest import AnyMixture
 
+FILE_NAME = re.compile(r"[\w.-]+(/[\w.-]+)*", re.ASCII)  # as a list may have it, from the corpus's folder on
 NAMED = 3  # missing files that a message names
 
 

@@ -4,7 +4,6 @@ The lists are pickle files of the repository yluo42/TAC, data/configs: MC_Libri_
 What they hold becomes `Mixture`s, which are rendered like any other.
 """
 
-import re
 import sys
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -14,11 +13,10 @@ from itersep.data.datadir import DURATION_TOLERANCE_S
 from itersep.errors import UserError
 from itersep.simulate.clips import Clips
 from itersep.simulate.draw import SimulationSpec
-from itersep.simulate.listed import Selection, clip_name, select
+from itersep.simulate.listed import FILE_NAME, Selection, clip_name, select
 from itersep.simulate.manifest import Mixture, NoiseDraw, Point, SpeakerDraw
 from itersep.simulate.unpickle import read_pickle
 
-FILE_NAME = re.compile(r"[\w.-]+(/[\w.-]+)*", re.ASCII)
 RENDERING = ("peak_limit", "scale_to_peak", "engine")  # what a list leaves open, of a SimulationSpec
 
 

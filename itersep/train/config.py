@@ -142,9 +142,10 @@ def build_experiment(parser: ArgumentParser, parsed: Namespace) -> Experiment:
 
 
 def _build_parts(parser: ArgumentParser, parsed: Namespace) -> Experiment:
-    torch.manual_seed(parsed.train.seed)
     try:
-        built = instantiate(parser, parsed)
+        with torch.random.fork_rng(devices=[]):  # a program that loads a model keeps its own random state
+            torch.manual_seed(parsed.train.seed)
+            built = instantiate(parser, parsed)
     except (RuntimeError, MemoryError):  # torch's, of an allocation
         raise UserError("model: no memory for a network of these sizes; make it smaller") from None
     experiment = Experiment(plain_config(parser, parsed), **{name: built[name] for name in PARTS})

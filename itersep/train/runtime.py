@@ -17,6 +17,7 @@ from itersep.signals import end_with_parent
 def choose_device(name: str, local_rank: int = 0) -> torch.device:
     """cpu, cuda, or auto; of several GPUs, that of a process's number on its machine.
 
+    On a GPU fp32 is fp32 from then on, in convolutions and LSTMs too, which torch would compute with 10 bits (TF32).
     Raises UserError where cuda is asked for and there is none, or none for this process.
     """
     if name == "auto":
@@ -28,7 +29,10 @@ def choose_device(name: str, local_rank: int = 0) -> torch.device:
             f"torch finds {torch.cuda.device_count()} CUDA devices here, none for process {local_rank + 1} of this "
             "machine; start fewer, or set device to cpu"
         )
-    return torch.device(name, local_rank) if name == "cuda" else torch.device(name)
+    if name == "cpu":
+        return torch.device(name)
+    torch.backends.cudnn.allow_tf32 = False
+    return torch.device(name, local_rank)
 
 
 def use_bf16(precision: str, device: torch.device) -> bool:

@@ -57,6 +57,7 @@ class Trainer:
             torch.set_num_threads(self.train.threads)
         keep_freed_memory()
         self.device = choose_device(self.train.device, world.local_rank)
+        self._check_workers()
         if self.device.type == "cuda":
             torch.cuda.set_device(self.device)
         self.bf16 = use_bf16(self.train.precision, self.device)
@@ -82,6 +83,7 @@ class Trainer:
         with self.stop, self.log.open(self.progress.epoch), closing(self.batches()) as batches:
             while not self.finished:
                 self.run_epoch(batches)
+                self.save()
                 self.end_epoch(self.validate())
 
     def run_epoch(self, batches: Iterator[Item | UserError]) -> None:
@@ -250,14 +252,14 @@ class Trainer:
         """Go on from the last whole checkpoint; returns its name, None if there is none.
 
         Raises UserError if it belongs to another configuration, or holds no whole state of a run, or where only the
-        records of a training are left, which a new one would overwrite.
+        records or the model of a training are left, which a new one would overwrite.
         """
         found = last_checkpoint(self.out)
         if found is None:
-            if (self.out / "history.jsonl").exists() and not (self.out / "best.pt").exists():  # which is written first
+            if any((self.out / name).exists() for name in ("history.jsonl", "best.pt")):  # last.pt is there before them
                 raise UserError(
-                    f"{self.out}: has the records of a training, but no checkpoint to go on from; remove the folder, "
-                    "or train into another"
+                    f"{self.out}: has the records or the model of a training, but no checkpoint to go on from; remove "
+                    "the folder, or train into another"
                 )
             return None
         path, state = found
@@ -273,6 +275,15 @@ class Trainer:
             state["best"] = [{"epoch": best["epoch"], "loss": self.progress.best_loss, "model": best["model"]}]
         self.best.kept = state.get("best", [])
         return path
+
+    def _check_workers(self) -> None:
+        data = self.experiment.data
+        forked = self.device.type == "cuda" and self.train.workers > 0
+        if forked and data.mode == "fresh" and data.simulation.engine == "gpurir":
+            raise UserError(
+                "data.simulation.engine is gpurir, which cannot use the GPU from processes beside a training that has "
+                "it; set train.workers to 0, or take the engine image"
+            )
 
     def _check_batch_size(self) -> None:
         size, parts = self.train.batch_size, self.train.accumulate

@@ -116,6 +116,13 @@ def test_first_file_with_a_fault_is_named(data_dir, spoil):
     assert not any(paths[1] in fault for fault in found)  # one of each kind
 
 
+def test_a_file_that_tells_no_rate_is_named(data_dir):
+    raw = Path(audio(data_dir, "spk1.scp", 1)).rename(data_dir / "x.raw")
+    rewrite(data_dir / "spk1.scp", lambda lines: [lines[0], f"s-000001 {raw}", lines[2]])
+    (fault,) = validate_data_dir(data_dir).faults
+    assert fault.startswith(f"{data_dir}/spk1.scp:2: {raw}: cannot be read as audio")
+
+
 def test_rate_can_be_asked_for(data_dir):
     found = validate_data_dir(data_dir, 16000).faults
     assert len(found) == 1 and "sample rate is 8000 Hz where 16000 Hz is expected" in found[0]

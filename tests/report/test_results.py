@@ -3,6 +3,7 @@
 import json
 import math
 import re
+import shlex
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -82,6 +83,22 @@ def test_what_is_not_there_is_left_open(experiments: list[str], missing: str) ->
     page = render(experiments)
     assert "–" in rows(page, "time")[-1]
     assert rows(page, "time")[:-1] == rows(whole, "time")[:-1] and rows(page, "freq") == rows(whole, "freq")
+
+
+def test_the_iterations_trained_for_are_told_by_the_separation_where_there_is_no_configuration(
+    experiments: list[str],
+) -> None:
+    folder = Path(experiments[0])
+    (folder / "config.yaml").unlink()
+    path = folder / "test_2mix/separation.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"trained_for": 1}))
+    assert [scored.trained_for for scored in read_experiments(experiments)[0].sets] == [1]
+
+
+def test_yaml_files_are_those_of_the_command_blanks_and_all(experiments: list[str]) -> None:
+    words = ["train.py", "--config=../my conf/a.yaml", "--config", "b.yaml", "--out", "exp/my a"]
+    (Path(experiments[0]) / "run.json").write_text(json.dumps({"command": shlex.join(words)}))
+    assert read_experiments(experiments)[0].config_files == ["../my conf/a.yaml", "b.yaml"]
 
 
 def test_equal_files_make_an_equal_page_with_equal_figures(experiments: list[str], tmp_path: Path) -> None:

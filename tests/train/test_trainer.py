@@ -85,17 +85,44 @@ def test_a_run_cut_at_any_rename_ends_like_an_undisturbed_one(
             left = math.inf
             Trainer(experiment(*options), out).fit()
             assert_same_run(tmp_path / "whole", out)
-    assert renames == 11  # last.pt 4 times and previous.pt 3, best.pt and history.jsonl 2 each
+    assert renames == 15  # last.pt 6 times and previous.pt 5, best.pt and history.jsonl 2 each
 
 
-def test_records_without_a_checkpoint_are_not_overwritten(experiment: Build, tmp_path: Path) -> None:
+@pytest.mark.parametrize("left", ["history.jsonl", "best.pt"])
+def test_records_and_a_model_without_a_checkpoint_are_not_overwritten(
+    experiment: Build, tmp_path: Path, left: str
+) -> None:
     Trainer(experiment("--train.epochs=1"), tmp_path).fit()
-    before = (tmp_path / "history.jsonl").read_bytes()
-    for path in tmp_path.glob("*.pt"):
-        path.unlink()
-    with pytest.raises(UserError, match="has the records of a training, but no checkpoint"):
+    before = (tmp_path / left).read_bytes()
+    for name in {"history.jsonl", "best.pt", "last.pt", "previous.pt"} - {left}:
+        (tmp_path / name).unlink()
+    with pytest.raises(UserError, match="has the records or the model of a training, but no checkpoint"):
         Trainer(experiment("--train.epochs=1"), tmp_path)
-    assert (tmp_path / "history.jsonl").read_bytes() == before
+    assert (tmp_path / left).read_bytes() == before
+
+
+def test_what_is_killed_in_validation_does_not_train_the_epoch_again(
+    experiment: Build, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def die(trainer: Trainer) -> None:
+        raise Interrupted
+
+    Trainer(experiment("--train.epochs=1"), tmp_path / "whole").fit()
+    with monkeypatch.context() as patched, pytest.raises(Interrupted):
+        patched.setattr(Trainer, "validate", die)
+        Trainer(experiment("--train.epochs=1"), tmp_path / "cut").fit()
+    resumed = Trainer(experiment("--train.epochs=1"), tmp_path / "cut")
+    monkeypatch.setattr(resumed, "step", die)
+    resumed.fit()
+    assert_same_run(tmp_path / "whole", tmp_path / "cut")
+
+
+def test_workers_that_would_want_the_gpu_of_their_training_are_refused(
+    experiment: Build, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("itersep.train.trainer.choose_device", lambda *_: torch.device("cuda", 0))
+    with pytest.raises(UserError, match="engine is gpurir.* set train.workers to 0"):
+        Trainer(experiment("--data.simulation.engine=gpurir", "--train.workers=1"), tmp_path)
 
 
 def test_what_the_network_draws_at_random_is_drawn_again_after_an_interruption(

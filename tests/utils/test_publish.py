@@ -148,6 +148,11 @@ def test_it_is_pushed_where_asked(run_experiment: Path, publish: Callable, monke
     assert (repo_id, private) == ("me/tiny", True) and 'itersep.load("me/tiny")' in card
 
 
+def test_an_upload_that_is_not_asked_for_is_not_private(run_experiment: Path, publish: Callable) -> None:
+    ended = publish(run_experiment, "--private")
+    assert ended.status == 2 and "give --repo-id too" in ended.err and not (run_experiment / "published").exists()
+
+
 def test_it_does_not_guess_what_a_model_was_trained_on(run_experiment: Path, program: Callable[..., Ended]) -> None:
     ended = program("publish.py", run_experiment)
     assert ended.status == 2 and "trained" in ended.err and not (run_experiment / "published").exists()

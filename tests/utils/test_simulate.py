@@ -322,6 +322,8 @@ def test_mistakes_with_lists_end_in_one_sentence(from_list, simulate, tac_corpus
         (from_list("--microphone", 9), "has microphones 1 to 6, not 9"),
         (from_list("--spec.t60_s", "[0.1, 0.2]"), "--spec.t60_s says how mixtures are drawn"),
         (simulate("--out", tmp_path / "test_2mix", "--tac", "x", options=speech), "--tac needs --noise"),
+        (simulate("--out", tmp_path / "test_2mix", "--microphone", 2), "give --tac too"),
+        (simulate("--out", tmp_path / "test_2mix", "--allow_missing", "true"), "give --tac too"),
     ):
         assert done.status == 2 and said in done.err and len(done.err.splitlines()) == 1
     assert not (tmp_path / "test_2mix").exists()

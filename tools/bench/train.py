@@ -3,7 +3,6 @@
 
 import os
 import platform
-import resource
 import statistics
 import time
 from collections.abc import Callable
@@ -23,7 +22,7 @@ from itersep.losses.sdr import snr
 from itersep.models.filterbank import FilterbankSpec
 from itersep.models.iterative import IterativeSeparator
 from itersep.models.separator import SeparatorSpec
-from itersep.train.runtime import autocast, can_use_bf16, keep_freed_memory
+from itersep.train.runtime import autocast, can_use_bf16, keep_freed_memory, peak_memory_mib
 
 SAMPLE_RATE, LENGTH_S, SOURCES = 16000, 4, 2
 FILTERS, WINDOW, HOP, FEATURES, HIDDEN, CHUNK, BLOCKS = 128, 32, 16, 64, 128, 100, 3
@@ -225,13 +224,6 @@ def is_installed(name: str) -> bool:
         return bool(version(name))
     except PackageNotFoundError:
         return False
-
-
-def peak_memory_mib(device: torch.device) -> float:
-    """Highest memory so far, of the process or of torch's CUDA allocator."""
-    if device.type == "cuda":
-        return torch.cuda.max_memory_allocated() / 2**20
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
 
 
 def print_table(
