@@ -197,6 +197,6 @@ def finish(figure: Figure, path: Path, title: str, legend: bool) -> None:
     figure.suptitle(title, x=0.01, ha="left", fontsize=11, color=INK)
     if legend:
         lines = figure.axes[0].get_legend_handles_labels()
-        figure.legend(*lines, loc="outside right center", frameon=False, fontsize=9, labelcolor=INK)
+        figure.legend(*lines, loc="outside right center", frameon=False, fontsize=9, handlelength=3.5, labelcolor=INK)
     with write_aside(path) as aside:
         figure.savefig(aside, dpi=200, metadata={"Software": None})

@@ -19,7 +19,8 @@ def answers(page: str) -> list[str]:
 
 def test_answers_are_those_of_the_records():
     records = read_experiments([str(path) for path in sorted((RECIPE / "records").iterdir())])
-    measured = [record for record in records if record.name.split("_seed")[0].endswith("_hour")]
+    scales = ("_hour", "_deep", "_short")
+    measured = [record for record in records if record.name.split("_seed")[0].endswith(scales)]
     page = "\n".join(render_paper(compare(read_paper(RECIPE / "local/rows.yaml"), measured), "results"))
     told = answers((ROOT / "docs/study.md").read_text())
     assert len(told) >= 4 and told == answers(page)
