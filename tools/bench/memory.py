@@ -16,7 +16,7 @@ from itersep.losses.objective import Objective
 from itersep.models.filterbank import FilterbankSpec
 from itersep.models.iterative import IterativeSeparator
 from itersep.models.separator import SeparatorSpec
-from itersep.train.runtime import autocast, can_use_bf16, keep_freed_memory, peak_memory_mib
+from itersep.train.runtime import autocast, can_use_bf16, choose_device, keep_freed_memory, peak_memory_mib
 
 SAMPLE_RATE, LENGTH_S, STEPS = 16000, 4, 4
 NETWORKS = {
@@ -43,7 +43,8 @@ def main(
         threads: CPU threads
         device: where to run
     """
-    if precision == "bf16" and not can_use_bf16(torch.device(device)):
+    place = choose_device(device)
+    if precision == "bf16" and not can_use_bf16(place):
         raise UserError("--precision is bf16, which torch's LSTM cannot do on this processor; use fp32")
     context = torch.multiprocessing.get_context("spawn")
     print(f"torch {torch.__version__}, {domain}, {precision}, batches of {batch_size}, {threads} threads, {device}\n")
@@ -77,7 +78,7 @@ def measure(
     """Train some steps as the trainer does; tell the peak memory in MiB and the median seconds a mixture."""
     torch.set_num_threads(threads)
     keep_freed_memory()
-    place = torch.device(device)
+    place = choose_device(device)
     before = peak_memory_mib(place)
     filterbank, separator = NETWORKS[domain]
     model = IterativeSeparator(filterbank, separator(recompute=recompute), iterations=iterations, detach=detach)

@@ -16,13 +16,12 @@ from jsonargparse.typing import PositiveInt
 from torch import Tensor, nn
 
 from itersep.cli import run_program
-from itersep.errors import UserError
 from itersep.losses.pit import pit
 from itersep.losses.sdr import snr
 from itersep.models.filterbank import FilterbankSpec
 from itersep.models.iterative import IterativeSeparator
 from itersep.models.separator import SeparatorSpec
-from itersep.train.runtime import autocast, can_use_bf16, keep_freed_memory, peak_memory_mib
+from itersep.train.runtime import autocast, can_use_bf16, choose_device, keep_freed_memory, peak_memory_mib
 
 SAMPLE_RATE, LENGTH_S, SOURCES = 16000, 4, 2
 FILTERS, WINDOW, HOP, FEATURES, HIDDEN, CHUNK, BLOCKS = 128, 32, 16, 64, 128, 100, 3
@@ -64,19 +63,18 @@ def main(
         threads: CPU threads
         device: where to run
     """
-    if device == "cuda" and not torch.cuda.is_available():
-        raise UserError("--device is cuda, but torch finds no CUDA device here")
+    place = choose_device(device)
     networks = [name for name in NETWORKS if is_installed(name)]
     settings = (False, True) if device == "cpu" else (False,)
     results: dict[Entry, tuple[list[float], float]] = {}
-    precisions = ("fp32", "bf16") if can_use_bf16(torch.device(device)) else ("fp32",)
+    precisions = ("fp32", "bf16") if can_use_bf16(place) else ("fp32",)
     for precision in precisions:  # one after the other, since what keeps its memory keeps it from the others
         entries = [
             Entry(network, precision, keeps)
             for network in networks
             for keeps in ((device == "cpu",) if network == "itersep" else settings)
         ]
-        results |= measure(entries, steps, batch_size, threads, torch.device(device))
+        results |= measure(entries, steps, batch_size, threads, place)
     print_table(results, networks, batch_size, threads, device)
 
 
@@ -112,6 +110,7 @@ def serve(entry: Entry, batch_size: int, threads: int, device: torch.device, pip
     torch.manual_seed(0)
     if entry.keeps_memory:
         keep_freed_memory()
+    choose_device(device.type)  # settles the precision of fp32 in this process, for every toolkit
     before = peak_memory_mib(device)
     network = NETWORKS[entry.network]().to(device)
     optimizer = torch.optim.Adam(network.parameters(), fused=True)
