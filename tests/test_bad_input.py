@@ -476,7 +476,7 @@ CASES = [
          "exp/best.pt: no such checkpoint"),
     # Disks and other processes
     Case("a full disk, to simulate", SIMULATE, full_disk(3000), "new/audio/.*/new-000000.wav: File too large", 1),
-    Case("a full disk, to train", TRAIN, full_disk(20000), "new/best.pt: File too large", 1),
+    Case("a full disk, to train", TRAIN, full_disk(20000), "new/last.pt: File too large", 1),
     Case("a full disk, to separate", SEPARATE, full_disk(3000), "new/iter1/spk1/set-00000[0-2].wav: File too large", 1),
     Case("a full disk, to score", SCORE, all_of(remove("exp/set/summary.json"), remove("exp/set/scores.csv"),
          full_disk(500)),
