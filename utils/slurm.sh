@@ -4,9 +4,10 @@
 # doing; so does one that is told by SIGTERM that its time is nearly over (--signal=TERM@120).
 #
 # usage: slurm.sh [--parts N] [options of sbatch] -- command [arguments]
-#   --parts N   first an array of N jobs, each of which runs the command with --part I/N added; then the command itself,
-#               which finds the parts done and writes what is left to write
-# The command is run by srun: once, if --ntasks or --nodes don't say more. Logs are exp/log/slurm-<job>.log.
+#   --parts N   first an array of N jobs, each of which runs the command with --part I/N added, its output in its log
+#               alone; then the command itself, which finds the parts done and writes what is left to write
+# The command is run by srun: once, if --ntasks or --nodes don't say more. Logs are exp/log/slurm-<job>.log, and those of
+# an array exp/log/slurm-<job>_<I>.log.
 set -euo pipefail
 
 error() { echo "slurm.sh: $*" >&2; exit 2; }

@@ -58,7 +58,16 @@ class ExperimentRecord:
     @property
     def config_files(self) -> list[str]:
         """The yaml files that the training was given, as its command names them."""
-        return [value for name, value in read_options(shlex.split(self.run.get("command", ""))) if name == "config"]
+        return [value for name, value in self._options if name == "config"]
+
+    @property
+    def overrides(self) -> list[str]:
+        """What the training's command lays over the yaml files, as --name=value."""
+        return [f"--{name}={value}" for name, value in self._options if name not in ("config", "out")]
+
+    @property
+    def _options(self) -> list[tuple[str, str]]:
+        return list(read_options(shlex.split(self.run.get("command", ""))))
 
     @property
     def finished(self) -> bool:

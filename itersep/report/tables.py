@@ -34,8 +34,8 @@ def render_paper(compared: Compared, figures: str) -> Iterator[str]:
     paper = compared.paper
     for place, (scale, runs) in enumerate(compared.scales.items()):
         rows = [row for row in paper.rows if place == 0 or row.name in runs]  # what was not run is told once
-        overlay = _overlay(runs)
-        at = _name_scale(scale, overlay)
+        overlays = _overlays(runs)
+        at = _name_scale(scale, overlays)
         yield f"## The paper's tables{at}"
         yield _describe_scale(scale) if runs else "No row has been run."
         yield EXPLANATION
@@ -52,14 +52,14 @@ def render_paper(compared: Compared, figures: str) -> Iterator[str]:
             yield from render_answers(answers)
             yield f"![Answers, the paper's and ours]({figures}/{answers_figure_name(place)})"
         yield f"### What is behind the numbers{at}"
-        lines = [line for row in rows for line in _row_lines(row, runs.get(row.name, []), overlay)]
+        lines = [line for row in rows for line in _row_lines(row, runs.get(row.name, []), overlays)]
         head = ["row", "yaml", "experiment", "epochs", "precision", "config.yaml", "command"]
         yield render_table(head, "lllllll", lines)
 
 
-def _name_scale(scale: Scale, overlay: list[str]) -> str:
-    if overlay:
-        return f" with {overlay[0]}"
+def _name_scale(scale: Scale, overlays: list[str]) -> str:
+    if overlays:
+        return f" with {', '.join(overlays)}"
     return " at another scale" if scale.differences else "" if scale.fresh else " with rendered mixtures"
 
 
@@ -115,30 +115,34 @@ def _measured(runs: Sequence[Run], iterations: int, paper_db: float) -> list[str
     ]
 
 
-def _overlay(runs: Runs) -> list[str]:
-    """The yaml that makes the scale of these runs, if it is one and the same; those of seeds are none."""
+def _overlays(runs: Runs) -> list[str]:
+    """What makes the scale of these runs, if it is the same for all: yaml files, but for seeds', and options."""
+    records = [run.record for same in runs.values() for run in same]
     overlays = [
-        [f for f in run.record.config_files[2:] if "conf/seed/" not in f] for same in runs.values() for run in same
+        [path for path in record.config_files[2:] if "conf/seed/" not in path] + record.overrides for record in records
     ]
-    return overlays[0] if overlays and len(overlays[0]) == 1 and all(one == overlays[0] for one in overlays) else []
+    return overlays[0] if overlays and all(one == overlays[0] for one in overlays) else []
 
 
-def _row_lines(row: PaperRow, runs: Sequence[Run], overlay: list[str]) -> Iterator[list[str]]:
+def _row_lines(row: PaperRow, runs: Sequence[Run], overlays: list[str]) -> Iterator[list[str]]:
     if not runs:
-        command = " ".join(["./tables.sh --row", row.name, *(f"--scale {path}" for path in overlay)])
-        yield [f"`{row.name}`", _code([*row.configs, *overlay]), NOT_RUN, UNKNOWN, UNKNOWN, UNKNOWN, f"`{command}`"]
+        files = [path for path in overlays if not path.startswith("--")]
+        command = " ".join(["./tables.sh --row", row.name, *(f"--scale {path}" for path in files)])
+        command = f"`{command}`" if len(overlays) == len(files) < 2 else UNKNOWN  # --scale takes one yaml
+        yield [f"`{row.name}`", _code([*row.configs, *overlays]), NOT_RUN, UNKNOWN, UNKNOWN, UNKNOWN, command]
     for record, scored in ((run.record, run.scored) for run in runs):
         configs = record.config_files or row.configs
         most = max(line["iteration"] for line in scored.summary["iterations"])
+        recipe = f"./run.sh --stage 2 --config {','.join(configs)} --iterations {most}"
         epochs = f"{len(record.history)} of {record.config['train']['epochs']}, best {record.best_epoch.get('epoch')}"
         yield [
             f"`{row.name}`",
-            _code(configs),
+            _code([*configs, *record.overrides]),
             f"`{record.name}`",
             epochs if record.history else UNKNOWN,
             record.run.get("precision", UNKNOWN),
             f"`{record.config_digest}`",
-            f"`./run.sh --stage 2 --config {','.join(configs)} --iterations {most}`",
+            f"`{record.run['command'] if record.overrides else recipe}`",  # run.sh hands on no options
         ]
 
 

@@ -231,6 +231,26 @@ def test_the_command_is_that_of_the_training(paper: PaperTables, train: Train) -
     assert other[-1] == "`./tables.sh --row freq_simo3_siso6 --scale conf/scale/few.yaml`"
 
 
+def test_all_that_makes_a_scale_is_named_and_options_are_in_the_command(paper: PaperTables, train: Train) -> None:
+    """Two yaml files over a row, and options, which run.sh has none of: then the training's own command is told."""
+    folder = train("freq_simo3_siso0", (3.0,), {"train.epochs": 5})
+    files = ["conf/freq.yaml", "conf/rows/simo3_siso0.yaml", "conf/scale/few.yaml", "conf/warm.yaml"]
+    command = f"../../utils/train.py --config={' --config='.join(files)} --out exp/freq_simo3_siso0"
+    (folder / "run.json").write_text(json.dumps({"command": command}))
+    page = render(at_paper_scale(paper), folder)
+    assert "## The paper's tables with conf/scale/few.yaml, conf/warm.yaml\n" in page
+    assert cells(page, "freq_simo3_siso0")[-1][-1] == f"`./run.sh --stage 2 --config {','.join(files)} --iterations 1`"
+    assert cells(page, "freq_simo3_siso6")[-1][-1] == "–"
+
+    command += " --optimizer.lr 0.0005"
+    (folder / "run.json").write_text(json.dumps({"command": command}))
+    page = render(at_paper_scale(paper), folder)
+    assert "## The paper's tables with conf/scale/few.yaml, conf/warm.yaml, --optimizer.lr=0.0005\n" in page
+    line = cells(page, "freq_simo3_siso0")[-1]
+    assert line[0].endswith(", `conf/warm.yaml`, `--optimizer.lr=0.0005`") and line[-1] == f"`{command}`"
+    assert cells(page, "freq_simo3_siso6")[-1][-1] == "–"
+
+
 def test_settings_newer_than_the_training_are_no_difference(paper: PaperTables, train: Train) -> None:
     folder = train("freq_simo3_siso0", (3.0,))
     config = yaml.safe_load((folder / "config.yaml").read_text())
