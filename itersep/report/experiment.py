@@ -168,6 +168,11 @@ def compute_figure_name(place: int) -> str:
     return f"paper{place + 1}_sisdr_by_compute.png"
 
 
+def inference_figure_name(place: int) -> str:
+    """File name beside the results page of a paper's rows by inference iterations, at the place-th scale."""
+    return f"paper{place + 1}_sisdr_by_inference_iterations.png"
+
+
 def answers_figure_name(place: int) -> str:
     """File name beside the results page of the answers to a paper's questions, at the place-th scale."""
     return f"paper{place + 1}_answers.png"

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from math import nan
 from pathlib import Path
+from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -23,6 +24,7 @@ from itersep.report.stopping import with_stopping
 
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")  # told apart by the colour-blind
 STYLES = ("-", "--", ":", "-.", (0, (6, 2, 1, 2, 1, 2)))
+MARKERS = ("o", "^", "s", "D")
 MOST_BANDS = len(COLOURS)  # intervals of more lines hide them
 INK, GREY, GRID = "#222222", "#767676", "#e6e6e6"
 
@@ -55,7 +57,7 @@ def plot_stopping(path: Path, tried: Tried) -> None:
     tried = with_stopping(tried)
     if not tried:
         return
-    figure, axes = new_figure(2 * len(tried))
+    figure, axes = new_figure(len(tried) + 1)
     draw_stopping(axes, tried)
     finish(figure, path, f"{tried[0][1].name}: what iterations buy", legend=True)
 
@@ -91,12 +93,12 @@ def draw_si_sdr(axes: Axes, tried: Tried) -> None:
             continue
         iterations, means = [r["iteration"] for r in rows], [r["si_sdr_db"]["mean"] for r in rows]
         low, high = ([r["si_sdr_db"][end] or m for r, m in zip(rows, means, strict=True)] for end in ("low", "high"))
-        colour, style = line_look(k)
-        axes.plot(iterations, means, marker="o", color=colour, linestyle=style, markersize=5, label=name, zorder=3)
+        look = line_look(k)
+        axes.plot(iterations, means, label=name, zorder=3, **look)
         if len(rows) > 1 and len(tried) <= MOST_BANDS:
-            axes.fill_between(iterations, low, high, color=colour, alpha=0.15, linewidth=0)
+            axes.fill_between(iterations, low, high, color=look["color"], alpha=0.15, linewidth=0)
         elif len(tried) <= MOST_BANDS:
-            axes.vlines(iterations, low, high, color=colour, alpha=0.4)
+            axes.vlines(iterations, low, high, color=look["color"], alpha=0.4)
         longest = max(longest, *iterations)
     axes.set_xlim(0.75, longest + 0.25)
     _draw_mixtures(axes, tried)
@@ -109,15 +111,16 @@ def draw_stopping(axes: Axes, tried: Tried) -> None:
     """SI-SDR against mean iterations used, a point for each threshold of change, beside the same number for all."""
     style_axes(axes)
     for k, (name, scored) in enumerate(tried):
-        colour, style = line_look(k)
+        look = line_look(k)
         rows = [row for row in scored.summary.get("stopping") or [] if row["si_sdr_db"]["mean"] is not None]
         fixed = [
             row for row in scored.summary["iterations"] if row["iteration"] and row["si_sdr_db"]["mean"] is not None
         ]
-        axes.plot([row["iteration"] for row in fixed], [row["si_sdr_db"]["mean"] for row in fixed], color=GREY,
-                  marker="s", markersize=4, linestyle=style, linewidth=1, label=f"{name}, as many for all")  # fmt: skip
-        axes.plot([row["mean_iterations"] for row in rows], [row["si_sdr_db"]["mean"] for row in rows], color=colour,
-                  marker="o", markersize=5, linestyle=style, label=f"{name}, until change")  # fmt: skip
+        grey = {**look, "color": GREY, "marker": "s", "markersize": 4, "linewidth": 1}
+        axes.plot([row["iteration"] for row in fixed], [row["si_sdr_db"]["mean"] for row in fixed],
+                  label=None if k else "as many for all", **grey)  # fmt: skip
+        axes.plot([row["mean_iterations"] for row in rows], [row["si_sdr_db"]["mean"] for row in rows],
+                  label=f"{name}, until change", **look)  # fmt: skip
     axes.set_xlabel("mean iterations used")
     axes.set_ylabel("SI-SDR (dB)")
 
@@ -128,13 +131,12 @@ def draw_bins(axes: Axes, key: str, tried: Tried) -> None:
     axis = AXES[key]
     for k, (name, scored) in enumerate(tried):
         bins = (scored.summary.get("bins") or {}).get(key, [])
-        colour, style = line_look(k)
-        for iteration, look in ((0, {"color": GREY, "linestyle": (0, (4, 3)), "linewidth": 1}),
-                                (scored.final, {"color": colour, "linestyle": style, "marker": "o"})):  # fmt: skip
+        grey = {"color": GREY, "linestyle": (0, (4, 3)), "linewidth": 1}
+        for iteration, look in ((0, grey), (scored.final, line_look(k))):
             rows = [row for one in bins for row in one["iterations"] if row["iteration"] == iteration]
             values = [nan if row["si_sdr_db"]["mean"] is None else row["si_sdr_db"]["mean"] for row in rows]
             label = name if iteration else "mixture" if k == 0 else None
-            axes.plot(range(len(values)), values, markersize=5, label=label, **look)
+            axes.plot(range(len(values)), values, label=label, **look)
     axes.set_xticks(range(len(axis.labels())), axis.labels(), fontsize=8)
     axes.set_xlim(-0.4, len(axis.labels()) - 0.6)
     axes.set_xlabel(f"{axis.title} ({axis.unit})")
@@ -164,9 +166,12 @@ def _draw_mixtures(axes: Axes, tried: Tried) -> None:
                       ha="right", color=GREY, fontsize=9)  # fmt: skip
 
 
-def line_look(k: int) -> tuple[str, str | tuple]:
-    """Colour and line style of the k-th experiment."""
-    return COLOURS[k % len(COLOURS)], STYLES[k // len(COLOURS) % len(STYLES)]
+def line_look(k: int) -> dict[str, Any]:
+    """Colour, line style and marker of the k-th experiment; there are 120."""
+    styled, colour = divmod(k, len(COLOURS))
+    marked, style = divmod(styled, len(STYLES))
+    marker = MARKERS[marked % len(MARKERS)]
+    return {"color": COLOURS[colour], "linestyle": STYLES[style], "marker": marker, "markersize": 5}
 
 
 def height_in(lines: int) -> float:
@@ -175,8 +180,8 @@ def height_in(lines: int) -> float:
 
 
 def new_figure(lines: int = 1) -> tuple[Figure, Axes]:
-    """A figure with one plot, high enough for a legend of so many lines."""
-    figure = Figure(figsize=(6, height_in(lines)), layout="constrained")
+    """A figure with one plot, high enough for a legend of so many lines, and wide enough if it has many."""
+    figure = Figure(figsize=(6 if lines <= MOST_BANDS else 9, height_in(lines)), layout="constrained")
     return figure, figure.add_subplot()
 
 

@@ -48,6 +48,16 @@ class PaperRow:
         """How many inference iterations the tables need."""
         return max(self.values)
 
+    @property
+    def trained_for(self) -> int:
+        """Iterations in training."""
+        return self.config["model"]["iterations"]
+
+    @property
+    def is_swept(self) -> bool:
+        """Whether the tables have it after several numbers of inference iterations."""
+        return len(self.values) > 1
+
     @cached_property
     def values(self) -> dict[int, float]:
         """Inference iterations -> SI-SDR in dB, of all tables."""

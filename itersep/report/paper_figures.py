@@ -1,15 +1,15 @@
-"""Figures of a paper's rows beside what was measured: quality against compute, and the answers to its questions."""
+"""Figures of a paper's rows beside what was measured: by compute, by inference iterations, and answers to questions."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FixedLocator
+from matplotlib.ticker import FixedLocator, MaxNLocator
 
-from itersep.report.experiment import answers_figure_name, compute_figure_name
+from itersep.report.experiment import answers_figure_name, compute_figure_name, inference_figure_name
 from itersep.report.figures import COLOURS, GREY, INK, finish, height_in, line_look, style_axes
-from itersep.report.paper import PaperTables
+from itersep.report.paper import PaperRow
 from itersep.report.questions import BY_ONE_SEED, Answer, answer_questions
 from itersep.report.scales import Compared, Runs, mean_over_seeds
 from itersep.report.tables import gmacs
@@ -22,40 +22,66 @@ TICKS_DB = (-5, -2, -1, -0.5, 0, 0.5, 1, 2, 5)
 def draw_paper_figures(compared: Compared, beside: Path) -> None:
     """Draw the figures of each scale at which rows were run into the folder ``beside``."""
     for place, runs in enumerate(compared.scales.values()):
-        if runs:
-            plot_compute(beside / compute_figure_name(place), compared.paper, runs)
+        rows = [row for row in compared.paper.rows if row.name in runs]
+        if rows:
+            plot_compute(beside / compute_figure_name(place), rows, runs)
+        if swept := [row for row in rows if row.is_swept]:
+            plot_inference(beside / inference_figure_name(place), swept, runs)
         if answers := answer_questions(compared.paper.questions, runs):
             plot_answers(beside / answers_figure_name(place), answers)
 
 
-def plot_compute(path: Path, paper: PaperTables, runs: Runs) -> None:
-    """SI-SDR of the rows that were run against their multiply-accumulates, the paper's and ours side by side.
+def plot_compute(path: Path, rows: Sequence[PaperRow], runs: Runs) -> None:
+    """SI-SDR of rows against their multiply-accumulates, after each iteration that they were trained for."""
+    figure = _draw_both(rows, runs, lambda row: range(1, row.trained_for + 1), gmacs)
+    _mark_compute(figure.axes)
+    finish(figure, path, "SI-SDR against compute, iteration by iteration", legend=True)
 
-    A line joins the iterations that a row was trained for; both plots span as many dB.
+
+def plot_inference(path: Path, rows: Sequence[PaperRow], runs: Runs) -> None:
+    """SI-SDR of rows after each inference iteration that the paper tells of, also beyond those of training."""
+    figure = _draw_both(rows, runs, lambda row: sorted(row.values), lambda row, iterations: iterations)
+    figure.axes[0].xaxis.set_major_locator(MaxNLocator(integer=True))
+    for axes in figure.axes:
+        axes.set_xlabel("inference iterations")
+    finish(figure, path, "SI-SDR after each inference iteration; hollow: more than in training", legend=True)
+
+
+def _draw_both(
+    rows: Sequence[PaperRow],
+    runs: Runs,
+    iterations: Callable[[PaperRow], Iterable[int]],
+    place: Callable[[PaperRow, int], float],
+) -> Figure:
+    """Rows after some of their iterations, the paper's and ours side by side: a line each, from left to right by place.
+
+    Both plots span as many dB.
     """
-    rows = [row for row in paper.rows if row.name in runs]
     figure = Figure(figsize=(10.5, height_in(len(rows) + 1)), layout="constrained")
     theirs, ours = figure.subplots(1, 2, sharex=True)
     for axes, title in ((theirs, "the paper"), (ours, "here: mean over seeds, and each seed")):
         style_axes(axes)
         axes.set_title(title, loc="left", fontsize=9, color=INK)
-        axes.set_xlabel("10⁹ multiply-accumulates a second of audio")
     theirs.set_ylabel("SI-SDR (dB)")
     for k, row in enumerate(rows):
-        colour, style = line_look(k)
-        look = {"color": colour, "linestyle": style, "marker": "o", "markersize": 5}
-        trained = range(1, row.config["model"]["iterations"] + 1)
-        cost = {i: gmacs(row, i) for i in trained}
-        said = [i for i in trained if i in row.values]
-        theirs.plot([cost[i] for i in said], [row.values[i] for i in said], label=row.name, **look)
-        means = {i: mean for i in trained if (mean := mean_over_seeds(runs[row.name], i)).mean is not None}
-        ours.plot([cost[i] for i in means], [mean.mean for mean in means.values()], **look)
+        said = {i: row.values[i] for i in iterations(row) if i in row.values}
+        _draw_row(theirs, row, said, place, k)
+        means = {i: mean.mean for i in iterations(row) if (mean := mean_over_seeds(runs[row.name], i)).mean is not None}
+        _draw_row(ours, row, means, place, k)
         for run in runs[row.name]:
             own = {i: mean for i in means if (mean := mean_over_seeds([run], i).mean) is not None}
-            ours.plot([cost[i] for i in own], own.values(), "_", color=colour, markersize=9)
+            ours.plot([place(row, i) for i in own], own.values(), "_", color=line_look(k)["color"], markersize=9)
     _span_alike(theirs, ours)
-    _mark_compute(ours)
-    finish(figure, path, "SI-SDR against compute, iteration by iteration", legend=True)
+    return figure
+
+
+def _draw_row(
+    axes: Axes, row: PaperRow, values: Mapping[int, float], place: Callable[[PaperRow, int], float], k: int
+) -> None:
+    x = {i: place(row, i) for i in values}
+    axes.plot(list(x.values()), list(values.values()), label=row.name, **line_look(k))
+    beyond = [i for i in values if i > row.trained_for]
+    axes.plot([x[i] for i in beyond], [values[i] for i in beyond], "o", color="white", markersize=3, zorder=3)
 
 
 def plot_answers(path: Path, answers: Mapping[str, Sequence[Answer]]) -> None:
@@ -114,7 +140,11 @@ def _span_alike(*plots: Axes) -> None:
         axes.set_ylim((low + high) / 2 - half, (low + high) / 2 + half)
 
 
-def _mark_compute(axes: Axes) -> None:
+def _mark_compute(plots: Sequence[Axes]) -> None:
+    """Name and mark the axis that the plots share."""
+    for axes in plots:
+        axes.set_xlabel("10⁹ multiply-accumulates a second of audio")
+    axes = plots[0]
     axes.set_xscale("log")
     low, high = axes.get_xlim()
     ticks = [tick for tick in (0.25, 0.5, 1, 2, 4, 8, 16, 32) if low <= tick <= high]

@@ -14,6 +14,12 @@ from itersep.report.figures import COLOURS, GREY, GRID, INK, line_look
 # What the style sheet calls the colours of the figures.
 VARIABLES = {INK: "ink", GREY: "muted", GRID: "line", **{colour: f"series-{k}" for k, colour in enumerate(COLOURS)}}
 DASHES = {"-": "none", "--": "6 3", ":": "2 2", "-.": "7 3 2 3"}  # as matplotlib's names look
+SHAPES = {  # markers, as matplotlib's names look
+    "o": '<circle cx="16" cy="4" r="2.5"/>',
+    "^": '<path d="M16 2L18 6H14Z"/>',
+    "s": '<path d="M14 2H18V6H14Z"/>',
+    "D": '<path d="M16 1.5L18.5 4L16 6.5L13.5 4Z"/>',
+}
 METADATA = dict.fromkeys(("Creator", "Date", "Format", "Type"))  # none of it
 
 
@@ -34,12 +40,13 @@ def draw_svg(
 
 def draw_key(k: int) -> Markup:
     """A short piece of the k-th experiment's line, as an <svg>."""
-    colour, style = line_look(k)
+    look = line_look(k)
+    style = look["linestyle"]
     dashes = DASHES[style] if isinstance(style, str) else " ".join(map(str, style[1]))
     return Markup(
         '<svg aria-hidden="true" viewBox="0 0 32 8" style="stroke: var(--{0}); fill: var(--{0})">'
-        '<path d="M0 4H32" stroke-width="2" stroke-dasharray="{1}"/><circle cx="16" cy="4" r="2.5"/></svg>'
-    ).format(VARIABLES[colour], dashes)
+        '<path d="M0 4H32" stroke-width="2" stroke-dasharray="{1}"/>{2}</svg>'
+    ).format(VARIABLES[look["color"]], dashes, Markup(SHAPES[look["marker"]]))
 
 
 def _fit_page(svg: str) -> str:

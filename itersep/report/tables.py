@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from itersep.report.cost import count_macs
-from itersep.report.experiment import answers_figure_name, compute_figure_name
+from itersep.report.experiment import answers_figure_name, compute_figure_name, inference_figure_name
 from itersep.report.markdown import UNKNOWN, format_mean, render_table
 from itersep.report.paper import PaperRow
 from itersep.report.questions import answer_questions, render_answers
@@ -47,6 +47,9 @@ def render_paper(compared: Compared, figures: str) -> Iterator[str]:
                 yield render_table(COLUMNS, "llrrlrrrrrrr", lines)
         if runs:
             yield f"![SI-SDR against compute, the paper's and ours]({figures}/{compute_figure_name(place)})"
+        if any(row.is_swept and row.name in runs for row in rows):
+            figure = f"{figures}/{inference_figure_name(place)}"
+            yield f"![SI-SDR after each inference iteration, the paper's and ours]({figure})"
         if answers := answer_questions(paper.questions, runs):
             yield f"### The paper's questions{at}"
             yield from render_answers(answers)
@@ -74,7 +77,7 @@ def _number_line(row: PaperRow, iterations: int, paper_db: float, runs: Sequence
     return [
         f"`{row.name}`",
         f"{model['separator']['simo_blocks']} + {model['separator']['siso_blocks']}",
-        model["iterations"],
+        str(row.trained_for),
         str(iterations),
         _options(row.config) or UNKNOWN,
         f"{paper_db:.1f}",

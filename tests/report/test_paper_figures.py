@@ -12,13 +12,14 @@ from matplotlib.image import imread
 from itersep.metrics import Mean
 from itersep.report.experiment import read_experiments
 from itersep.report.figures import COLOURS
-from itersep.report.paper import PaperNumber, read_paper
-from itersep.report.paper_figures import draw_paper_figures, plot_answers, plot_compute
+from itersep.report.paper import PaperNumber, PaperRow, read_paper
+from itersep.report.paper_figures import draw_paper_figures, plot_answers, plot_compute, plot_inference
 from itersep.report.questions import Answer
 from itersep.report.scales import Compared, compare
 from itersep.report.tables import render_paper
 
 ROWS = Path(__file__).resolve().parents[2] / "egs/librispeech_nonspeech/local/rows.yaml"
+ITERATIONS = "inference_iterations"
 ONE, TWO, THREE = "freq_simo1_siso2", "freq_simo1_siso2_iter2", "freq_simo1_siso2_iter3"
 
 
@@ -39,6 +40,11 @@ def compared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, write_experiment: 
     return compare(paper, read_experiments(folders))
 
 
+def rows_of(compared: Compared) -> list[PaperRow]:
+    """Those of the first scale, in the paper's order."""
+    return [row for row in compared.paper.rows if row.name in next(iter(compared.scales.values()))]
+
+
 def places(image: Path, colour: str) -> tuple[float, float]:
     """Mean row and column of a colour's pixels, without the legend on the right."""
     pixels = imread(image)[..., :3]
@@ -53,7 +59,8 @@ def test_the_page_names_the_figures_that_are_drawn(compared: Compared, tmp_path:
         draw_paper_figures(compared, tmp_path / name)
     drawn = sorted(path.name for path in (tmp_path / "once").iterdir())
     assert drawn == sorted(re.findall(r"\(results/(.*?)\)", "\n".join(render_paper(compared, "results"))))
-    assert drawn == ["paper1_answers.png", "paper1_sisdr_by_compute.png", "paper2_sisdr_by_compute.png"]
+    by = ["paper1_answers.png"] + [f"paper{k}_sisdr_by_{what}.png" for k in (1, 2) for what in ("compute", ITERATIONS)]
+    assert drawn == by
     assert all((tmp_path / "once" / f).read_bytes() == (tmp_path / "twice" / f).read_bytes() for f in drawn)
 
 
@@ -88,6 +95,26 @@ def test_more_is_drawn_further_right(tmp_path: Path) -> None:
 def test_a_better_row_is_drawn_higher_and_its_iterations_further_right(compared: Compared, tmp_path: Path) -> None:
     runs = next(iter(compared.scales.values()))
     assert {row: [run.seed for run in same] for row, same in runs.items()} == {ONE: [0, 1], TWO: [0]}
-    plot_compute(tmp_path / "compute.png", compared.paper, runs)
+    plot_compute(tmp_path / "compute.png", rows_of(compared), runs)
     (one_y, one_x), (two_y, two_x) = (places(tmp_path / "compute.png", colour) for colour in COLOURS[:2])
     assert two_y < one_y and two_x > one_x
+
+
+def test_iterations_beyond_training_are_drawn_too(
+    compared: Compared, tmp_path: Path, write_experiment: Callable[..., Path]
+) -> None:
+    """A network trained with one iteration that falls by 4 dB: its line goes further right, and down."""
+    whole = next(iter(compared.scales.values()))[ONE][0].record
+    folders = {
+        gains: str(write_experiment(tmp_path / f"sweep{len(gains)}", gains, config=whole.config))
+        for gains in ((6.0,), (6.0, 2.0))
+    }
+    drawn = {}
+    for gains, folder in folders.items():
+        again = compare(compared.paper, read_experiments([folder]))
+        plot_inference(tmp_path / "inference.png", rows_of(again), next(iter(again.scales.values())))
+        plot_compute(tmp_path / "compute.png", rows_of(again), next(iter(again.scales.values())))
+        drawn[len(gains)] = [places(tmp_path / name, COLOURS[0]) for name in ("inference.png", "compute.png")]
+    (once_inference, once_compute), (twice_inference, twice_compute) = drawn[1], drawn[2]
+    assert twice_inference[1] > once_inference[1] and twice_inference[0] != once_inference[0]
+    assert twice_compute == once_compute  # which shows no more than it was trained for
