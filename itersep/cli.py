@@ -163,6 +163,14 @@ def guard(action: Callable[[], Any]) -> None:
         sys.exit(1)
     except (FileExistsError, IsADirectoryError, NotADirectoryError) as error:
         _fail(2, f"{prog}: {error.filename}: {error.strerror}; name another file or folder")
+    except (MemoryError, RuntimeError) as error:
+        if not _is_short_of_memory(error):
+            raise
+        _fail(
+            1,
+            f"{prog}: there is not enough memory; ask for less at a time: in training by train.batch_size, "
+            "train.accumulate or model.separator.recompute, else by a shorter --window or a smaller --nj",
+        )
     except OSError as error:
         _fail(1, f"{prog}: {f'{error.filename}: ' if error.filename else ''}{error.strerror or error}")
     except KeyboardInterrupt:
@@ -170,6 +178,12 @@ def guard(action: Callable[[], Any]) -> None:
     except Terminated:
         _fail(143, f"{prog}: terminated; the same command goes on from here")
     sys.exit(0)
+
+
+def _is_short_of_memory(error: Exception) -> bool:
+    """Whether Python, torch's allocators, or a killed loader process say so."""
+    said = ("out of memory", "can't allocate memory", "DataLoader worker")
+    return isinstance(error, MemoryError) or any(words in str(error) for words in said)
 
 
 def _take_names_as_utf8() -> None:

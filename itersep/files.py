@@ -14,6 +14,8 @@ from typing import IO, Any
 
 from itersep.errors import UserError
 
+LONGEST_NAME = 255  # bytes of a file's name, on all usual file systems
+
 
 @contextmanager
 def write_aside(path: str | Path, durable: bool = True, keep: Path | None = None) -> Iterator[Path]:
@@ -28,7 +30,9 @@ def write_aside(path: str | Path, durable: bool = True, keep: Path | None = None
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     _remove_leftovers(path.parent)
-    aside = path.with_name(f".{path.stem}.{platform.node()}.{os.getpid()}{path.suffix}")
+    mark = f".{platform.node()}.{os.getpid()}{path.suffix}"
+    stem = path.stem if len(os.fsencode(f".{path.stem}{mark}")) <= LONGEST_NAME else text_digest(path.stem)
+    aside = path.with_name(f".{stem}{mark}")
     try:
         yield aside
         if durable:
@@ -163,6 +167,19 @@ def _try_lock(path: Path, kind: int) -> IO[str]:
             file.close()
             raise
         file.close()
+
+
+def check_name(path: Path) -> None:
+    """Raise UserError for a name that is not UTF-8, as old archives leave them: no table can hold it."""
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        raise UserError(f"{path}: its name is not UTF-8; rename it") from None
+
+
+def text_digest(text: str) -> str:
+    """SHA-256 of a text, as hexadecimal digits."""
+    return hashlib.sha256(os.fsencode(text)).hexdigest()
 
 
 def file_digest(path: str | Path, algorithm: str = "sha256") -> str:

@@ -95,7 +95,8 @@ class Separator:
         Raises ValueError where ``wave`` is no signal or an option makes no sense, and UserError where the wave or the
         model's estimates are not finite.
         """
-        samples = torch.as_tensor(wave).detach().cpu().float().numpy()
+        signal = wave if isinstance(wave, Tensor) else torch.from_numpy(np.ascontiguousarray(wave))
+        samples = signal.detach().cpu().float().numpy()
         if samples.ndim != 1 or len(samples) == 0:
             raise ValueError(f"expected the samples of one channel, (T,), not an array of shape {samples.shape}")
         pieces = self.stream([samples], sample_rate, iterations, until_change_db)
@@ -113,7 +114,10 @@ class Separator:
 
         No more than a few windows are held, however long the recording.
         """
-        return self._stream(blocks, sample_rate, self.count_iterations(iterations, until_change_db), until_change_db)
+        if not 1 <= sample_rate == int(sample_rate):
+            raise ValueError(f"the sample rate must be a whole number of hertz, not {sample_rate}")
+        iterations = self.count_iterations(iterations, until_change_db)
+        return self._stream(blocks, int(sample_rate), iterations, until_change_db)
 
     def count_iterations(self, iterations: int | None = None, until_change_db: float | None = None) -> int:
         """The number of iterations that `separate` takes its options for.

@@ -15,7 +15,7 @@ import soundfile
 from itersep.data.audio import fitting_gain, to_pcm
 from itersep.data.datadir import read_table
 from itersep.errors import UserError
-from itersep.files import parse_json, write_aside
+from itersep.files import check_name, parse_json, write_aside
 
 SUFFIXES = {".wav", ".flac", ".ogg", ".mp3"}  # looked for in folders; a file that is named may have any
 BLOCK_S = 1.0  # read at a time
@@ -50,6 +50,7 @@ def find_recordings(inputs: Sequence[str], out_dir: Path, channel: int | None = 
     named: dict[str, Path] = {}
     for given in inputs:
         for name, path in _expand(Path(given), out_dir):
+            check_name(path)
             if name in named and named[name] != path:
                 raise UserError(
                     f"{path}: its estimates would have the same names as those of {named[name]}; "
@@ -109,11 +110,15 @@ class Notes:
     def has(self, recording: Recording, how: dict[str, object], paths: Sequence[Path]) -> bool:
         """Whether the recording, as it is now, was separated like this, and its estimates are there."""
         note = self.lines.get(recording.name, {})
-        return all(path.exists() for path in paths) and note | recording.identity() | how == note
+        if not all(path.exists() for path in paths):
+            return False
+        return note | recording.identity() | how | {"files": _describe_files(paths)} == note
 
-    def add(self, recording: Recording, how: dict[str, object], result: dict[str, object]) -> None:
-        """Note that a recording is done."""
-        note = {"name": recording.name} | recording.identity() | how | result
+    def add(
+        self, recording: Recording, how: dict[str, object], result: dict[str, object], paths: Sequence[Path]
+    ) -> None:
+        """Note that a recording is done, and its estimates, as they are now."""
+        note = {"name": recording.name} | recording.identity() | how | result | {"files": _describe_files(paths)}
         torn = self.path.exists() and not self.path.read_bytes().endswith(b"\n")  # by a kill
         with open(self.path, "a", encoding="utf-8") as file:
             file.write("\n" * torn + json.dumps(note, ensure_ascii=False) + "\n")
@@ -125,6 +130,12 @@ class Notes:
             with suppress(UserError):  # cut short or damaged: its recording is done again
                 note = parse_json(line, self.path, "")
                 yield str(note.get("name")), note
+
+
+def _describe_files(paths: Sequence[Path]) -> list[list[int | str]]:
+    """What tells these files, as they are now, from others."""
+    states = [path.stat() for path in paths]
+    return [[path.name, state.st_size, state.st_mtime_ns] for path, state in zip(paths, states, strict=True)]
 
 
 def _expand(given: Path, out_dir: Path) -> Iterator[tuple[str, Path]]:

@@ -79,17 +79,18 @@ class Stitcher:
 
     def __init__(self, overlap: int, sample_rate: int) -> None:
         self.voices = Voices(sample_rate)
-        fade = (torch.arange(overlap) + 0.5) / overlap
-        self._fade, self._tail = fade, None
+        self.overlap = overlap
+        self._tail: Tensor | None = None
 
     def join(self, est: Tensor, last: bool) -> Tensor:
         """The next window's estimates (C, T) to the samples (C, n) that are done, all of them if it is the ``last``."""
         spectra = self.voices.measure(est)
-        tail, overlap = self._tail, len(self._fade)
+        tail, overlap = self._tail, self.overlap
         if tail is not None:
             order = best_permutation(self.match(est[:, :overlap], tail, spectra)[None])[0]
             est, spectra = est[order], spectra[order]
-            faded = tail + self._fade * (est[:, :overlap] - tail)  # exact where both are equal
+            fade = (torch.arange(overlap) + 0.5) / overlap
+            faded = tail + fade * (est[:, :overlap] - tail)  # exact where both are equal
             est = torch.cat([faded, est[:, overlap:]], dim=1)
         self.voices.add(spectra, est)
         if last:

@@ -33,3 +33,11 @@ def test_what_killed_processes_were_writing_is_removed_and_nothing_else(tmp_path
     write_text(tmp_path / "table", "new")
     os.waitpid(ended, 0)
     assert {path.name for path in tmp_path.iterdir()} == {"table", *others}
+
+
+def test_long_names_have_names_aside_that_differ(tmp_path: Path) -> None:
+    paths = [tmp_path / f"{'n' * 240}{k}.wav" for k in (1, 2)]
+    with write_aside(paths[0]) as first, write_aside(paths[1]) as second:
+        first.write_text("1")
+        second.write_text("2")
+    assert [path.read_text() for path in paths] == ["1", "2"] and len(list(tmp_path.iterdir())) == 2

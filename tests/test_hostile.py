@@ -140,3 +140,30 @@ def test_what_a_file_holds_cannot_act_on_the_terminal(
     with pytest.raises(SystemExit):
         guard(refuse)
     assert capsys.readouterr().err == "train.py: more.yaml: '\\x1b[2J\\n\\u202e' is no setting\n"
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        RuntimeError("DefaultCPUAllocator: can't allocate memory"),
+        torch.OutOfMemoryError("CUDA out of memory"),
+    ],
+    ids=["python", "cpu", "gpu"],
+)
+def test_too_little_memory_is_told_in_a_sentence(error: Exception, capsys: pytest.CaptureFixture[str]) -> None:
+    def fail() -> None:
+        raise error
+
+    with pytest.raises(SystemExit) as ended:
+        guard(fail)
+    said = capsys.readouterr().err
+    assert ended.value.code == 1 and said.count("\n") == 1 and "not enough memory" in said and "batch_size" in said
+
+
+def test_other_failures_of_the_program_keep_their_traceback() -> None:
+    def fail() -> None:
+        raise RuntimeError("a bug")
+
+    with pytest.raises(RuntimeError, match="a bug"):
+        guard(fail)

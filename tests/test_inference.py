@@ -109,6 +109,23 @@ def test_a_stream_may_be_of_doubles_at_any_rate() -> None:
     np.testing.assert_array_equal(doubles.est, whole.est)
 
 
+def test_a_window_longer_than_any_recording_takes_the_recording_whole() -> None:
+    """And no more memory than that."""
+    wave = sound(2.0)
+    np.testing.assert_array_equal(make(WindowSpec(1e12)).separate(wave, RATE), make().separate(wave, RATE))
+
+
+def test_an_array_may_be_a_view_and_a_rate_a_whole_float() -> None:
+    wave = sound(1.0)
+    np.testing.assert_array_equal(make().separate(wave[::-1], float(RATE)), make().separate(wave[::-1].copy(), RATE))
+
+
+@pytest.mark.parametrize("rate", [0, -8000, 0.5, 8000.5, math.nan])
+def test_what_is_no_rate_is_refused(rate: float) -> None:
+    with pytest.raises(ValueError, match="whole number of hertz"):
+        make().separate(sound(1.0), rate)
+
+
 @pytest.mark.parametrize("level", [0.01, 30.0])
 def test_a_recordings_level_is_that_of_its_estimates(level: float) -> None:
     """The network hears it as loud as the mixtures that it was trained with."""

@@ -6,6 +6,7 @@
 
 trap 'exit 143' TERM # a cluster signals all processes at once: bash lets the one that works here save and end first
 [ $# -eq 0 ] || option_error "unexpected argument '$1'"
+[ -n "${config-unused}" ] || option_error "--config is empty; it takes yaml files with commas between"
 [ "${stage:-0}" -le "${stop_stage:-0}" ] || option_error "--stop-stage $stop_stage comes before --stage $stage"
 cd "$(dirname "${BASH_SOURCE[1]}")" || exit
 . ./path.sh

@@ -45,7 +45,7 @@ def separate_recordings(options: Namespace) -> None:
     with tqdm(total=total_s, desc="separating", bar_format=form, disable=None) as progress:
         for recording in todo:
             result = _separate_one(model, recording, how, targets[recording.name], progress)
-            notes.add(recording, how, result | {"command": command_line()})
+            notes.add(recording, how, result | {"command": command_line()}, targets[recording.name])
             scaled += result["gain"] < 1
             took = f", {result['iterations_used']:g} iterations" if options.until_change_db is not None else ""
             progress.write(f"{recording.path} -> {' '.join(map(str, targets[recording.name]))}{took}")

@@ -84,6 +84,10 @@ class MixtureSet(Dataset):
         """The mixture of ``key``. Raises UserError naming a file that cannot be read."""
         raise NotImplementedError
 
+    def contents(self) -> list[dict[str, int]]:
+        """What the mixtures are made of: names and lengths in samples, wherever the files lie."""
+        raise NotImplementedError
+
 
 class FreshMixtures(MixtureSet):
     """New draws of speakers, rooms, levels and offsets in every epoch; nothing is written to disk."""
@@ -95,6 +99,9 @@ class FreshMixtures(MixtureSet):
 
     def __len__(self) -> int:
         return self.size
+
+    def contents(self) -> list[dict[str, int]]:
+        return [dict(clips.lengths) for clips in (self.speech, self.noise) if clips]
 
     def load(self, key: Key) -> Item:
         epoch, index = key
@@ -141,6 +148,9 @@ class RenderedMixtures(MixtureSet):
 
     def __len__(self) -> int:
         return self.size
+
+    def contents(self) -> list[dict[str, int]]:
+        return [self.lengths]
 
     def load(self, key: Key) -> Item:
         epoch, index = key

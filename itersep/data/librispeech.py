@@ -11,7 +11,7 @@ import numpy as np
 
 from itersep.data.audio import audio_length, write_audio
 from itersep.data.clean import UnusableError, decode, resample
-from itersep.data.prepare import Made, Preparation, Recording, Utterance
+from itersep.data.prepare import Made, Preparation, Recording, Utterance, add_utterance
 from itersep.errors import UserError
 
 NOISES = sorted(f"n{number}" for number in range(1, 101))
@@ -32,7 +32,7 @@ class AsFound(Preparation):
             except UserError as error:
                 skipped.append((path, str(error).removeprefix(f"{path}: ").partition(";")[0]))
                 continue
-            utterances[path.stem] = Utterance(path, recording.speaker, length / sample_rate)
+            add_utterance(utterances, path.stem, Utterance(path, recording.speaker, length / sample_rate))
         return utterances, skipped
 
 

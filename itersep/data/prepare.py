@@ -24,7 +24,7 @@ from itersep.data.audio import write_audio
 from itersep.data.clean import UnusableError, clean, decode, group_clips, splice
 from itersep.data.datadir import read_durations, read_table, write_data_dir
 from itersep.errors import UserError
-from itersep.files import write_text
+from itersep.files import check_name, text_digest, write_text
 from itersep.parallel import map_parallel
 
 SUFFIXES = (".wav", ".flac", ".ogg", ".opus", ".g722")
@@ -124,11 +124,14 @@ def prepare_sets(sets: Mapping[str, Preparation], out: Path, origin: str, nj: in
     """Write a data directory ``out``/<name> for each set, on ``nj`` processes.
 
     Sets that are whole are left alone; one that is not is made again. ``origin`` says in a line what the data are
-    made from, and is kept in ``out``/origin. Raises UserError if ``out`` was made from something else, or if nothing
-    usable is found for a set.
+    made from, and is kept in ``out``/origin, with a digest of the recordings. Raises UserError, and writes no set, if
+    ``out`` was made from something else, if nothing usable is found for a set, or if two files would be one utterance.
     """
     todo = {out / name: sets[name] for name in sets if not (out / name / "wav.scp").exists()}
-    _check_origin(out / "origin", origin, begun=len(todo) < len(sets))
+    if todo:
+        _check_origin(out / "origin", [origin, _recordings_sha256(sets)], begun=len(todo) < len(sets))
+    else:
+        _check_origin(out / "origin", [origin], begun=True)
     tasks = [task for data_dir in todo for task in _tasks(data_dir, todo[data_dir])]
     done = []
     with tqdm(
@@ -137,8 +140,10 @@ def prepare_sets(sets: Mapping[str, Preparation], out: Path, origin: str, nj: in
         for result in map_parallel(partial(_prepare_task, sample_rate=sample_rate), tasks, nj):
             done.append(result)
             progress.update(result.seen)
-    for data_dir in todo:
-        _write_set(data_dir, [result for result in done if result.data_dir == data_dir])
+    made = {data_dir: _join([result for result in done if result.data_dir == data_dir]) for data_dir in todo}
+    for data_dir, utterances in made.items():
+        columns = zip(*((item.path, item.speaker, item.duration_s) for item in utterances.values()), strict=True)
+        write_data_dir(data_dir, *(dict(zip(utterances, column, strict=True)) for column in columns))
     _report_skipped(
         sorted(skipped for result in done for skipped in result.skipped), sum(result.seen for result in done)
     )
@@ -155,12 +160,28 @@ def describe(data_dirs: Iterable[Path]) -> str:
     return "\n".join(lines)
 
 
-def _check_origin(path: Path, origin: str, begun: bool) -> None:
-    found = path.read_text(encoding="utf-8").strip() if path.exists() else None
-    if begun and found not in (None, origin):
-        raise UserError(f"{path.parent} was made from {found}, not from {origin}; remove it, and what was made from it")
-    if found != origin:
-        write_text(path, origin + "\n")
+def _check_origin(path: Path, lines: Sequence[str], begun: bool) -> None:
+    """Compare what data were made from with ``lines``, as far as it is known, and keep them where data begin."""
+    found = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+    if begun and found[:1] not in ([], [lines[0]]):
+        raise UserError(
+            f"{path.parent} was made from {found[0]}, not from {lines[0]}; remove it, and what was made from it"
+        )
+    if begun and len(found) == len(lines) and found != list(lines):
+        raise UserError(
+            f"{path.parent}: a part of it was made from {lines[0]} with other recordings than are there now, and the "
+            "rest would share speakers with it; remove it, and what was made from it"
+        )
+    if not begun or not found:
+        write_text(path, "".join(f"{line}\n" for line in lines))
+
+
+def _recordings_sha256(sets: Mapping[str, Preparation]) -> str:
+    digest = hashlib.sha256()
+    for name, preparation in sorted(sets.items()):
+        for recording in preparation.recordings:
+            digest.update(f"{name} {recording.speaker} {recording.path}\n".encode())
+    return digest.hexdigest()
 
 
 def _tasks(data_dir: Path, preparation: Preparation) -> list[_Task]:
@@ -180,13 +201,26 @@ def _prepare_task(task: _Task, sample_rate: int) -> _Done:
     return _Done(task.data_dir, utterances, skipped, len(task.part.recordings))
 
 
-def _write_set(data_dir: Path, results: Sequence[_Done]) -> None:
-    utterances = {utt: utterance for result in results for utt, utterance in result.utterances.items()}
+def _join(results: Sequence[_Done]) -> dict[str, Utterance]:
+    """All utterances of a set."""
+    utterances: dict[str, Utterance] = {}
+    for result in results:
+        for utt, utterance in result.utterances.items():
+            add_utterance(utterances, utt, utterance)
     if not utterances:
+        data_dir = results[0].data_dir if results else "the set"
         first = next((f"{path}: {reason}" for result in results for path, reason in result.skipped), "no files")
         raise UserError(f"{data_dir}: nothing usable was found for it ({first}); check the corpus")
-    tables = zip(*((item.path, item.speaker, item.duration_s) for item in utterances.values()), strict=True)
-    write_data_dir(data_dir, *(dict(zip(utterances, column, strict=True)) for column in tables))
+    return utterances
+
+
+def add_utterance(utterances: dict[str, Utterance], utt: str, utterance: Utterance) -> None:
+    """Add one to those of a set. Raises UserError where another has its name."""
+    if utt in utterances:
+        raise UserError(
+            f"{utterance.path}: would be the utterance '{utt}', and so would {utterances[utt].path}; rename one"
+        )
+    utterances[utt] = utterance
 
 
 def _report_skipped(skipped: Sequence[tuple[Path, str]], seen: int) -> None:
@@ -204,6 +238,8 @@ def find_audio(folder: Path) -> list[Path]:
         raise UserError(f"{folder}: no such folder")
     found = glob.iglob(f"{glob.escape(str(folder))}/**/*", recursive=True)  # goes into linked folders too
     paths = sorted(path for path in map(Path, found) if path.suffix.lower() in SUFFIXES)
+    for path in paths:
+        check_name(path)
     if not paths:
         raise UserError(f"{folder}: holds no audio ({', '.join(SUFFIXES)})")
     return paths
@@ -237,7 +273,7 @@ def split_speakers(recordings: Sequence[Recording], least: int, what: str) -> di
     Which speaker goes where depends on the names alone. Raises UserError if there are too few, calling the speakers
     ``what``.
     """
-    speakers = sorted({recording.speaker for recording in recordings}, key=_digest)
+    speakers = sorted({recording.speaker for recording in recordings}, key=text_digest)
     if len(speakers) < 3 * least:
         raise UserError(f"{len(speakers)} {what} found where at least {3 * least} are needed, {least} for each set")
     held_out = max(least, len(speakers) // 10)
@@ -247,7 +283,3 @@ def split_speakers(recordings: Sequence[Recording], least: int, what: str) -> di
         name: [recording for recording in recordings if set_of[recording.speaker] == name]
         for name in ("train", "dev", "test")
     }
-
-
-def _digest(name: str) -> str:
-    return hashlib.sha256(name.encode()).hexdigest()

@@ -13,6 +13,7 @@ same arguments give the same bits, however many threads ask at once.
 """
 
 import math
+from collections.abc import Callable
 from functools import lru_cache
 
 import numpy as np
@@ -26,8 +27,15 @@ BLOCK = 256  # samples of output that the FIR works on at a time
 LONGEST_T60_S = 10.0  # no room rings longer, and the images would take hours
 NEAREST_M = 1e-3  # from closer than this, an amplitude means nothing
 
-# error_model: IEEE division, whose loops can be vectorised. No fastmath: it would let the bits depend on the machine.
-_compiled = njit(nogil=True, cache=True, error_model="numpy")
+
+def _compiled(function: Callable) -> Callable:
+    """Compile it, once where there is a folder to keep that in, else in each process."""
+    # error_model: IEEE division, whose loops can be vectorised. No fastmath: the bits would depend on the machine.
+    options = {"nogil": True, "error_model": "numpy"}
+    try:
+        return njit(cache=True, **options)(function)
+    except RuntimeError:  # neither the package's folder nor the user's can be written
+        return njit(**options)(function)
 
 
 def simulate_rir(

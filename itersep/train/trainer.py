@@ -1,5 +1,6 @@
 """The training loop: step, epoch, validation, checkpoints, early stop; it goes on where it was."""
 
+import json
 import math
 import time
 from collections.abc import Iterable, Iterator
@@ -15,6 +16,7 @@ from torch.utils.data import DataLoader
 
 from itersep.data.dataset import Item, collate, training_batches, training_set, validation_batches, validation_set
 from itersep.errors import UserError
+from itersep.files import text_digest
 from itersep.losses.pit import pit
 from itersep.losses.sdr import si_sdr
 from itersep.train.average import BestEpochs
@@ -64,6 +66,8 @@ class Trainer:
         self.model = experiment.model.to(self.device)
         self.optimizer = torch.optim.Adam(self.model.parameters(), lr=experiment.optimizer.lr, fused=True)
         self.training, self.validation = training_set(experiment.data, self.train.seed), validation_set(experiment.data)
+        contents = [self.training.contents(), self.validation.contents()]
+        self.data_sha256 = text_digest(json.dumps(contents, sort_keys=True))
         self.steps_per_epoch = len(self.training) // self.train.batch_size
         self._check_batch_size()
         self.progress, self.best = Progress(), BestEpochs(self.train.average_best)
@@ -241,6 +245,7 @@ class Trainer:
         if self.world.leads:
             state = {
                 "config": self.experiment.config,
+                "data": self.data_sha256,
                 "model": self.model.state_dict(),
                 "optimizer": self.optimizer.state_dict(),
                 "progress": asdict(self.progress),
@@ -264,6 +269,12 @@ class Trainer:
             return None
         path, state = found
         check_same_experiment(state["config"], self.experiment.config, path)
+        if state.get("data", self.data_sha256) != self.data_sha256:  # older versions did not note it
+            data = self.experiment.data
+            raise UserError(
+                f"{path}: was trained with other data than {data.train}, {data.noise} and {data.dev} hold now; put "
+                "those back, or train into another folder"
+            )
         load_weights(self.model, state["model"], path)
         try:
             self.optimizer.load_state_dict(state["optimizer"])
@@ -313,7 +324,8 @@ class Trainer:
 
     def _validation_loader(self) -> DataLoader:
         lengths = [self.validation.lengths[utt] for utt in self.validation.ids]
-        return self._loader(self.validation, self.world.deal(validation_batches(lengths, self.train.batch_size)))
+        size = max(1, self.train.batch_size // (self.world.size * self.train.accumulate))  # as a step takes at a time
+        return self._loader(self.validation, self.world.deal(validation_batches(lengths, size)))
 
     def _loader(self, dataset: Any, batches: Iterable) -> DataLoader:
         return DataLoader(

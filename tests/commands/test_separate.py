@@ -115,6 +115,31 @@ def test_again_it_does_what_is_not_done(run: Callable, tmp_path: Path) -> None:
     assert "done before" not in run(one, "--iterations", 3)[1]
 
 
+def test_what_another_run_has_written_over_is_made_again(run: Callable, tmp_path: Path) -> None:
+    """Another format in between leaves the files of the first run there, and so does what is no run at all."""
+    one, estimate = record(tmp_path / "one.wav"), tmp_path / "out" / "one_spk1.wav"
+    run(one)
+    made = estimate.read_bytes()
+    run(one, "--format", "flac", "--iterations", 3)
+    assert "done before" not in run(one)[1] and estimate.read_bytes() == made
+    assert "done before" in run(one)[1]
+    estimate.write_bytes(b"mine")
+    assert "done before" not in run(one)[1] and estimate.read_bytes() == made
+
+
+def test_names_as_long_as_they_may_be(run: Callable, tmp_path: Path) -> None:
+    stem = "n" * (255 - len("_spk1.wav"))
+    status, said, _ = run(record(tmp_path / f"{stem}.wav"))
+    assert status == 0 and "->" in said and (tmp_path / "out" / f"{stem}_spk2.wav").exists()
+
+
+def test_a_name_that_is_not_utf8_is_refused(run: Callable, tmp_path: Path) -> None:
+    path = Path(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9.wav"))
+    record(tmp_path / "a.wav").rename(path)
+    status, _, complaint = run(path)
+    assert status == 2 and "its name is not UTF-8; rename it" in complaint and complaint.count("\n") == 1
+
+
 def test_silence_is_separated_into_silence(run: Callable, tmp_path: Path) -> None:
     path = record(tmp_path / "a.wav", level=0.0)
     assert run(path)[0] == 0

@@ -1,5 +1,6 @@
 """Laws of data preparation: what is kept, at which level, joined how, and split how."""
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 from itersep.data.audio import read_audio
 from itersep.data.clean import UnusableError, clean, decode, find_active, group_clips, resample, splice
 from itersep.data.datadir import read_durations, read_table
+from itersep.data.librispeech import AsFound
 from itersep.data.prepare import (
     Recording,
     find_noise,
@@ -264,6 +266,38 @@ def test_a_set_without_anything_usable_says_so(tmp_path):
     assert not (tmp_path / "data" / "train").exists()
 
 
+def test_where_one_set_has_nothing_none_is_written(tmp_path: Path) -> None:
+    """So that a corpus which is mended then is split anew as a whole."""
+    good = Recording(write(tmp_path / "a" / "x.wav", sine(6.0)), "a")
+    bad = Recording(write(tmp_path / "b" / "x.wav", silence(6.0)), "b")
+    with pytest.raises(UserError, match="dev: nothing usable"):
+        prepare_sets({"train": speech_set([good]), "dev": speech_set([bad])}, tmp_path / "data", "here", 1)
+    assert not list(tmp_path.glob("data/*/wav.scp"))
+
+
+def test_a_corpus_that_has_changed_is_not_split_anew_beside_sets_of_before(tmp_path: Path) -> None:
+    a, b, c = (Recording(write(tmp_path / s / "x.wav", sine(6.0)), s) for s in "abc")
+    sets = {"train": speech_set([a, b]), "dev": speech_set([c])}
+    prepare_sets(sets, tmp_path / "data", "here", 1)
+    changed = {"train": speech_set([a]), "dev": speech_set([b])}
+    prepare_sets(changed, tmp_path / "data", "here", 1)  # nothing is to be made
+    lost = tmp_path / "data" / "dev" / "wav.scp"
+    lost.unlink()
+    with pytest.raises(UserError, match="with other recordings than are there now"):
+        prepare_sets(changed, tmp_path / "data", "here", 1)
+    assert not lost.exists()
+    prepare_sets(sets, tmp_path / "data", "here", 1)
+    assert list(read_table(lost)) == ["c-00000"]
+
+
+@pytest.mark.parametrize("speakers", ["aa", "ab"])
+def test_two_files_that_would_be_one_utterance_are_named(tmp_path: Path, speakers: str) -> None:
+    files = [write(tmp_path / folder / "001.wav", sine(1.0)) for folder in ("one", "two")]
+    recordings = [Recording(file, speaker) for file, speaker in zip(files, speakers, strict=True)]
+    with pytest.raises(UserError, match=r"two/001.wav: would be the utterance '001', and so would .*one/001.wav"):
+        prepare_sets({"train": AsFound(recordings)}, tmp_path / "data", "here", 1)
+
+
 # --- finding and splitting -------------------------------------------------------------------------------------------
 
 
@@ -307,3 +341,11 @@ def test_linked_speakers_are_found(tmp_path):
     (tmp_path / "corpus").mkdir()
     (tmp_path / "corpus" / "anna").symlink_to(tmp_path / "elsewhere")
     assert [(r.path.name, r.speaker) for r in find_speech(tmp_path / "corpus")] == [("a.wav", "anna")]
+
+
+def test_a_name_that_no_table_can_hold_is_refused(tmp_path: Path) -> None:
+    folder = os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9")
+    Path(folder).mkdir()
+    (Path(folder) / "a.wav").touch()
+    with pytest.raises(UserError, match="its name is not UTF-8; rename it"):
+        find_speech(tmp_path)

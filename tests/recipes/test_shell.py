@@ -84,7 +84,7 @@ def test_help_is_the_comment_at_the_top(greet):
 @pytest.mark.parametrize("recipe", sorted(path.parent.name for path in ROOT.glob("egs/*/run.sh")))
 def test_a_recipe_refuses_wrong_options_before_it_does_anything(recipe, tmp_path):
     script = ROOT / "egs" / recipe / "run.sh"
-    for arguments in (["--stages", "1"], ["--stage", "all"], ["1"], ["--noise-dir", "x"]):
+    for arguments in (["--stages", "1"], ["--stage", "all"], ["1"], ["--noise-dir", "x"], ["--config", ""]):
         result = run(script, *arguments, cwd=tmp_path)
         assert (result.returncode, result.stdout) == (2, "")
         assert arguments[0] in result.stderr and result.stderr.count("\n") == 1

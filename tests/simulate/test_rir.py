@@ -4,8 +4,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
+from numba import njit
 
-from itersep.simulate.rir import PHASES, SOUND_SPEED, is_direct_only, rir_length, simulate_rir
+from itersep.simulate.rir import PHASES, SOUND_SPEED, _compiled, is_direct_only, rir_length, simulate_rir
 
 SMALL_ROOMS = [
     # room_m, t60_s, source_m, mic_m
@@ -184,3 +185,12 @@ def test_what_is_no_room_is_refused(change, said):
     simulate_rir(**good)
     with pytest.raises(ValueError, match=said):
         simulate_rir(**{**good, **change})
+
+
+def test_where_compiled_code_cannot_be_kept_it_is_compiled_all_the_same() -> None:
+    """As in a package that its user cannot write to: here, a function without a file."""
+    scope: dict = {}
+    exec("def add(a, b): return a + b", scope)
+    with pytest.raises(RuntimeError, match="cannot cache function"):
+        njit(cache=True)(scope["add"])
+    assert _compiled(scope["add"])(1, 2) == 3

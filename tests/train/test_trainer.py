@@ -359,6 +359,33 @@ def test_going_on_with_another_configuration_is_refused_by_name(experiment: Buil
     assert len(history(tmp_path)) == 2
 
 
+def test_going_on_with_other_data_under_the_same_names_is_refused(
+    experiment: Build, tmp_path: Path, speech_dir: Path
+) -> None:
+    Trainer(experiment("--train.epochs=1"), tmp_path / "exp").fit()
+    before = {name: (speech_dir / name).read_text() for name in ("utt2dur", "wav.scp", "utt2spk")}
+    for name, text in before.items():
+        (speech_dir / name).write_text(text.replace("s0-0", "new-0"))
+    with pytest.raises(UserError, match=f"last.pt: was trained with other data than {speech_dir}"):
+        Trainer(experiment("--train.epochs=2"), tmp_path / "exp")
+    for name, text in before.items():
+        (speech_dir / name).write_text(text)
+    state = torch.load(tmp_path / "exp/last.pt", weights_only=True)
+    Trainer(experiment("--train.epochs=2"), tmp_path / "exp").fit()
+    del state["data"]  # as older versions left it
+    torch.save(state, tmp_path / "exp/last.pt")
+    Trainer(experiment("--train.epochs=2"), tmp_path / "exp").fit()
+    assert len(history(tmp_path / "exp")) == 2
+
+
+def test_validation_takes_no_more_at_a_time_than_a_step(experiment: Build, tmp_path: Path) -> None:
+    trainer = Trainer(experiment("--train.batch_size=4", "--train.accumulate=2"), tmp_path)
+    sizes, network = [], trainer.model.iterate
+    trainer.model.iterate = lambda mix, *args, **kwargs: sizes.append(len(mix)) or network(mix, *args, **kwargs)
+    trainer.validate()
+    assert max(sizes) == 2 and sum(sizes) == len(trainer.validation)
+
+
 def test_a_checkpoint_from_before_a_setting_was_added_is_gone_on_with(experiment: Build, tmp_path: Path) -> None:
     Trainer(experiment("--train.epochs=1"), tmp_path).fit()
     state = torch.load(tmp_path / "last.pt", weights_only=True)
