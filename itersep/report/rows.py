@@ -53,8 +53,8 @@ def list_left_out(tried: Tried) -> list[str]:
     """A line for each experiment whose means leave silent signals out."""
     lines = []
     for experiment, scored in tried:
-        kinds = {key: len(scored.summary[key]) for key in ("silent_references", "silent_estimates")}
-        named = [f"{count} {key.replace('_', ' ')}" for key, count in kinds.items() if count]
+        kinds = {"silent_references": "silent references", "silent_estimates": "silent estimates with their mixtures"}
+        named = [f"{len(scored.summary[key])} {what}" for key, what in kinds.items() if scored.summary[key]]
         if named:
             lines.append(f"{experiment}: left out of the means, as no ratio is defined: {' and '.join(named)}.")
     return lines

@@ -26,7 +26,8 @@ def summarize(scores: Sequence[Score], trained_for: int | None = None) -> dict[s
     by_iteration: dict[int, dict[str, list[Score]]] = defaultdict(lambda: defaultdict(list))
     for score in scores:
         by_iteration[score.iteration][score.utt].append(score)
-    rows = [_summarize_iteration(i, by_iteration[i], by_iteration.get(i - 1)) for i in sorted(by_iteration)]
+    means = {metric: mixture_means(scores, metric) for metric in METRICS}
+    rows = [_summarize_iteration(i, by_iteration[i], by_iteration.get(i - 1), means) for i in sorted(by_iteration)]
     last = max(by_iteration, default=0)
     iteration = min(trained_for or last, last)
     gains = improvements(scores, iteration)
@@ -45,12 +46,20 @@ def summarize(scores: Sequence[Score], trained_for: int | None = None) -> dict[s
 
 
 def mixture_means(scores: Iterable[Score], metric: str) -> dict[int, dict[str, float]]:
-    """Iteration -> mixture -> mean of a metric over its speakers; silent signals, which have none, left out."""
+    """Iteration -> mixture -> mean of a metric over its speakers.
+
+    Silent signals have no ratio: a speaker whose reference is silent is left out, and after an iteration with a silent
+    estimate the whole mixture is, which would be credited with the other speaker alone.
+    """
+    scores = list(scores)
+    absent = {(score.utt, score.speaker) for score in scores if score.iteration == 0 and math.isnan(score.si_sdri_db)}
     values: dict[int, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
     for score in scores:
-        if not math.isnan(score.si_sdri_db):
-            values[score.iteration][score.utt].append(getattr(score, metric))
-    return {i: {utt: float(np.mean(speakers)) for utt, speakers in utts.items()} for i, utts in values.items()}
+        if (score.utt, score.speaker) not in absent:
+            silent = math.isnan(score.si_sdri_db)
+            values[score.iteration][score.utt].append(math.nan if silent else getattr(score, metric))
+    means = {i: {utt: float(np.mean(speakers)) for utt, speakers in utts.items()} for i, utts in values.items()}
+    return {i: {utt: mean for utt, mean in utts.items() if not math.isnan(mean)} for i, utts in means.items()}
 
 
 def improvements(scores: Iterable[Score], iteration: int) -> dict[str, float]:
@@ -99,23 +108,27 @@ def describe(summary: dict[str, Any]) -> str:
         names = summary[f"silent_{kind}"]
         if names:
             more = ", ..." if len(names) > 3 else ""
-            lines.append(f"silent {kind}, left out: {len(names)} ({', '.join(names[:3])}{more})")
+            what = {"references": "left out", "estimates": "their mixtures are left out"}[kind]
+            lines.append(f"silent {kind}, {what}: {len(names)} ({', '.join(names[:3])}{more})")
     for rank, at in summary["listen"].items():
         lines.append(f"hear the {rank} ({at['si_sdri_db']:+.1f} dB): {at['mixture']} -> {' '.join(at['estimates'])}")
     return "\n".join(lines)
 
 
 def _summarize_iteration(
-    iteration: int, utts: dict[str, list[Score]], before: dict[str, list[Score]] | None
+    iteration: int,
+    utts: dict[str, list[Score]],
+    before: dict[str, list[Score]] | None,
+    means: dict[str, dict[int, dict[str, float]]],
 ) -> dict[str, Any]:
     scores = [score for lines in utts.values() for score in lines]
-    values = {metric: list(mixture_means(scores, metric).get(iteration, {}).values()) for metric in METRICS}
+    values = {metric: list(of_metric.get(iteration, {}).values()) for metric, of_metric in means.items()}
     changed = None
     if before and iteration > 1:
         changed = sum(_order(utts[utt]) != _order(before[utt]) for utt in utts) / len(utts)
     return {
         "iteration": iteration,
-        **{metric: asdict(mean_interval(means)) for metric, means in values.items()},
+        **{metric: asdict(mean_interval(of_mixtures)) for metric, of_mixtures in values.items()},
         "changed_rate": changed,
         "mixtures": len(values["si_sdr_db"]),
         "left_out": sum(math.isnan(score.si_sdri_db) for score in scores),
