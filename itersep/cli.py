@@ -181,8 +181,8 @@ def guard(action: Callable[[], Any]) -> None:
 
 
 def _is_short_of_memory(error: Exception) -> bool:
-    """Whether Python, torch's allocators, or a killed loader process say so."""
-    said = ("out of memory", "can't allocate memory", "DataLoader worker")
+    """Whether Python, torch's allocators, or a loader that the kernel has killed say so."""
+    said = ("out of memory", "can't allocate memory", "by signal: Killed")
     return isinstance(error, MemoryError) or any(words in str(error) for words in said)
 
 

@@ -1,7 +1,7 @@
 """One recording made fit for mixing: decoded, resampled, without long silences, at one level."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
 
@@ -17,6 +17,8 @@ MIN_ACTIVE_S = 0.1  # less sound than this is a click
 LEVEL_DB = -26.0  # root mean square of the active frames, in dB of full scale
 MAX_PEAK = 0.9  # the level is lowered where a peak would pass this
 FADE_S = 0.005  # at each cut, against clicks
+
+Clip = tuple[int, np.ndarray]  # a recording's index, and its samples (T,) cleaned
 
 
 class UnusableError(Exception):
@@ -105,17 +107,18 @@ def splice(parts: Sequence[np.ndarray], sample_rate: int) -> np.ndarray:
     return np.concatenate(faded)
 
 
-def group_clips(lengths: Sequence[int], min_length: int) -> list[range]:
+def group_clips(clips: Iterable[Clip], min_length: int) -> Iterator[list[Clip]]:
     """Runs of consecutive clips that together reach ``min_length``; a short rest goes to the last run.
 
-    Empty if all clips together are too short.
+    None if all clips together are too short. Runs come as soon as they are known: no more than two are held.
     """
-    runs, start, total = [], 0, 0
-    for index, length in enumerate(lengths):
-        total += length
+    whole, run, total = [], [], 0
+    for clip in clips:
+        run.append(clip)
+        total += len(clip[1])
         if total >= min_length:
-            runs.append(range(start, index + 1))
-            start, total = index + 1, 0
-    if runs and start < len(lengths):
-        runs[-1] = range(runs[-1].start, len(lengths))
-    return runs
+            if whole:
+                yield whole
+            whole, run, total = run, [], 0
+    if whole:
+        yield whole + run

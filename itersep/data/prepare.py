@@ -11,7 +11,7 @@ Other ways to make utterances of recordings are other kinds of `Preparation`.
 import glob
 import hashlib
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import groupby
@@ -21,7 +21,7 @@ import torch
 from tqdm import tqdm
 
 from itersep.data.audio import write_audio
-from itersep.data.clean import UnusableError, clean, decode, group_clips, splice
+from itersep.data.clean import Clip, UnusableError, clean, decode, group_clips, splice
 from itersep.data.datadir import read_durations, read_table, write_data_dir
 from itersep.errors import UserError
 from itersep.files import check_name, text_digest, write_text
@@ -74,22 +74,26 @@ class Cleaned(Preparation):
     max_pause_s: float | None
 
     def make(self, data_dir: Path, first: int, sample_rate: int) -> Made:
-        clips, skipped = [], []
-        for index, recording in enumerate(self.recordings):
-            try:
-                clips.append((index, clean(*decode(recording.path), sample_rate, self.max_pause_s)))
-            except UnusableError as error:
-                skipped.append((recording.path, str(error)))
+        sound, skipped = [], []
+
+        def clips() -> Iterator[Clip]:
+            for index, recording in enumerate(self.recordings):
+                try:
+                    yield index, clean(*decode(recording.path), sample_rate, self.max_pause_s)
+                    sound.append(recording.path)
+                except UnusableError as error:
+                    skipped.append((recording.path, str(error)))
+
         speaker, utterances = self.recordings[0].speaker, {}
-        for run in group_clips([clip.size for _, clip in clips], round(self.min_s * sample_rate)):
-            utt = f"{speaker}-{first + clips[run.start][0]:05d}"
-            samples = splice([clips[i][1] for i in run], sample_rate)
+        for run in group_clips(clips(), round(self.min_s * sample_rate)):
+            utt = f"{speaker}-{first + run[0][0]:05d}"
+            samples = splice([clip for _, clip in run], sample_rate)
             path = data_dir / "audio" / speaker / f"{utt}.flac"
             write_audio(path, samples, sample_rate)
             utterances[utt] = Utterance(path, speaker, samples.size / sample_rate)
         if not utterances:
             what = f"less than {self.min_s:g} s of sound, which is needed"
-            skipped += [(self.recordings[index].path, what) for index, _ in clips]
+            skipped += [(path, what) for path in sound]
         return utterances, skipped
 
 

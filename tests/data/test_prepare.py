@@ -142,7 +142,7 @@ def test_g722_is_decoded_at_16_khz(tmp_path):
 
 @given(st.lists(st.integers(0, 50)), st.integers(1, 100))
 def test_clips_are_joined_in_order_and_none_is_lost(lengths, least):
-    runs = group_clips(lengths, least)
+    runs = [[i for i, _ in run] for run in group_clips(enumerate(map(np.zeros, lengths)), least)]
     if sum(lengths) < least:
         assert runs == []
         return
@@ -151,6 +151,13 @@ def test_clips_are_joined_in_order_and_none_is_lost(lengths, least):
         assert sum(lengths[i] for i in run) >= least
     for run in runs[:-1]:  # no run could have ended earlier
         assert sum(lengths[i] for i in run[:-1]) < least
+
+
+def test_no_more_than_two_runs_of_clips_are_held() -> None:
+    """However long a speaker's recordings are."""
+    met = []
+    clips = ((met.append(i) or i, np.zeros(10)) for i in range(20))
+    assert [(len(run), len(met)) for run in group_clips(clips, 20)] == [(2, k) for k in range(4, 21, 2)] + [(2, 20)]
 
 
 def test_joined_clips_are_faded_into_each_other() -> None:
