@@ -15,7 +15,7 @@ import soundfile
 from itersep.data.audio import fitting_gain, to_pcm
 from itersep.data.datadir import read_table
 from itersep.errors import UserError
-from itersep.files import check_name, parse_json, write_aside
+from itersep.files import check_name, file_digest, parse_json, write_aside
 
 SUFFIXES = {".wav", ".flac", ".ogg", ".mp3"}  # looked for in folders; a file that is named may have any
 BLOCK_S = 1.0  # read at a time
@@ -108,17 +108,17 @@ class Notes:
         self.lines = dict(self._read())
 
     def has(self, recording: Recording, how: dict[str, object], paths: Sequence[Path]) -> bool:
-        """Whether the recording, as it is now, was separated like this, and its estimates are there."""
+        """Whether the recording, as it is now, was separated like this, and its estimates are there as they were."""
         note = self.lines.get(recording.name, {})
-        if not all(path.exists() for path in paths):
+        if not all(path.exists() for path in paths) or note | recording.identity() | how != note:
             return False
-        return note | recording.identity() | how | {"files": _describe_files(paths)} == note
+        return note.get("files_sha256") == _digests(paths)
 
     def add(
         self, recording: Recording, how: dict[str, object], result: dict[str, object], paths: Sequence[Path]
     ) -> None:
-        """Note that a recording is done, and its estimates, as they are now."""
-        note = {"name": recording.name} | recording.identity() | how | result | {"files": _describe_files(paths)}
+        """Note that a recording is done, and what its estimates are."""
+        note = {"name": recording.name} | recording.identity() | how | result | {"files_sha256": _digests(paths)}
         torn = self.path.exists() and not self.path.read_bytes().endswith(b"\n")  # by a kill
         with open(self.path, "a", encoding="utf-8") as file:
             file.write("\n" * torn + json.dumps(note, ensure_ascii=False) + "\n")
@@ -132,10 +132,8 @@ class Notes:
                 yield str(note.get("name")), note
 
 
-def _describe_files(paths: Sequence[Path]) -> list[list[int | str]]:
-    """What tells these files, as they are now, from others."""
-    states = [path.stat() for path in paths]
-    return [[path.name, state.st_size, state.st_mtime_ns] for path, state in zip(paths, states, strict=True)]
+def _digests(paths: Sequence[Path]) -> dict[str, str]:
+    return {path.name: file_digest(path) for path in paths}
 
 
 def _expand(given: Path, out_dir: Path) -> Iterator[tuple[str, Path]]:
