@@ -110,9 +110,8 @@ class Notes:
     def has(self, recording: Recording, how: dict[str, object], paths: Sequence[Path]) -> bool:
         """Whether the recording, as it is now, was separated like this, and its estimates are there as they were."""
         note = self.lines.get(recording.name, {})
-        if not all(path.exists() for path in paths) or note | recording.identity() | how != note:
-            return False
-        return note.get("files_sha256") == _digests(paths)
+        alike = all(path.exists() for path in paths) and note | recording.identity() | how == note
+        return alike and note.get("files_sha256") == _digests(paths)
 
     def add(
         self, recording: Recording, how: dict[str, object], result: dict[str, object], paths: Sequence[Path]

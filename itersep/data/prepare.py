@@ -9,7 +9,6 @@ Other ways to make utterances of recordings are other kinds of `Preparation`.
 """
 
 import glob
-import hashlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -74,13 +73,12 @@ class Cleaned(Preparation):
     max_pause_s: float | None
 
     def make(self, data_dir: Path, first: int, sample_rate: int) -> Made:
-        sound, skipped = [], []
+        skipped: list[tuple[Path, str]] = []
 
         def clips() -> Iterator[Clip]:
             for index, recording in enumerate(self.recordings):
                 try:
                     yield index, clean(*decode(recording.path), sample_rate, self.max_pause_s)
-                    sound.append(recording.path)
                 except UnusableError as error:
                     skipped.append((recording.path, str(error)))
 
@@ -93,7 +91,8 @@ class Cleaned(Preparation):
             utterances[utt] = Utterance(path, speaker, samples.size / sample_rate)
         if not utterances:
             what = f"less than {self.min_s:g} s of sound, which is needed"
-            skipped += [(path, what) for path in sound]
+            unusable = dict(skipped)
+            skipped += [(recording.path, what) for recording in self.recordings if recording.path not in unusable]
         return utterances, skipped
 
 
@@ -132,10 +131,7 @@ def prepare_sets(sets: Mapping[str, Preparation], out: Path, origin: str, nj: in
     ``out`` was made from something else, if nothing usable is found for a set, or if two files would be one utterance.
     """
     todo = {out / name: sets[name] for name in sets if not (out / name / "wav.scp").exists()}
-    if todo:
-        _check_origin(out / "origin", [origin, _recordings_sha256(sets)], begun=len(todo) < len(sets))
-    else:
-        _check_origin(out / "origin", [origin], begun=True)
+    _check_origin(out / "origin", origin, sets, todo)
     tasks = [task for data_dir in todo for task in _tasks(data_dir, todo[data_dir])]
     done = []
     with tqdm(
@@ -144,7 +140,7 @@ def prepare_sets(sets: Mapping[str, Preparation], out: Path, origin: str, nj: in
         for result in map_parallel(partial(_prepare_task, sample_rate=sample_rate), tasks, nj):
             done.append(result)
             progress.update(result.seen)
-    made = {data_dir: _join([result for result in done if result.data_dir == data_dir]) for data_dir in todo}
+    made = {data_dir: _join(data_dir, [result for result in done if result.data_dir == data_dir]) for data_dir in todo}
     for data_dir, utterances in made.items():
         columns = zip(*((item.path, item.speaker, item.duration_s) for item in utterances.values()), strict=True)
         write_data_dir(data_dir, *(dict(zip(utterances, column, strict=True)) for column in columns))
@@ -164,28 +160,25 @@ def describe(data_dirs: Iterable[Path]) -> str:
     return "\n".join(lines)
 
 
-def _check_origin(path: Path, lines: Sequence[str], begun: bool) -> None:
-    """Compare what data were made from with ``lines``, as far as it is known, and keep them where data begin."""
+def _check_origin(path: Path, origin: str, sets: Mapping[str, Preparation], todo: Mapping[Path, Preparation]) -> None:
+    """Compare what whole sets were made from, as far as it is known, with what the others would be; note it if new."""
+    begun = len(todo) < len(sets)
+    recordings = (f"{name} {one.speaker} {one.path}\n" for name in sorted(sets) for one in sets[name].recordings)
+    lines = [origin, text_digest("".join(recordings))]
     found = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
-    if begun and found[:1] not in ([], [lines[0]]):
+    if begun and found[:1] not in ([], [origin]):
         raise UserError(
-            f"{path.parent} was made from {found[0]}, not from {lines[0]}; remove it, and what was made from it"
+            f"{path.parent} was made from {found[0]}, not from {origin}; remove it, and what was made from it"
         )
-    if begun and len(found) == len(lines) and found != list(lines):
+    if begun and todo and found[1:] not in ([], lines[1:]):
         raise UserError(
-            f"{path.parent}: a part of it was made from {lines[0]} with other recordings than are there now, and the "
+            f"{path.parent}: a part of it was made from {origin} with other recordings than are there now, and the "
             "rest would share speakers with it; remove it, and what was made from it"
         )
-    if not begun or not found:
+    if not begun:
         write_text(path, "".join(f"{line}\n" for line in lines))
-
-
-def _recordings_sha256(sets: Mapping[str, Preparation]) -> str:
-    digest = hashlib.sha256()
-    for name, preparation in sorted(sets.items()):
-        for recording in preparation.recordings:
-            digest.update(f"{name} {recording.speaker} {recording.path}\n".encode())
-    return digest.hexdigest()
+    elif not found:  # which recordings whole sets were made from is not known
+        write_text(path, f"{origin}\n")
 
 
 def _tasks(data_dir: Path, preparation: Preparation) -> list[_Task]:
@@ -205,14 +198,13 @@ def _prepare_task(task: _Task, sample_rate: int) -> _Done:
     return _Done(task.data_dir, utterances, skipped, len(task.part.recordings))
 
 
-def _join(results: Sequence[_Done]) -> dict[str, Utterance]:
-    """All utterances of a set."""
+def _join(data_dir: Path, results: Sequence[_Done]) -> dict[str, Utterance]:
+    """All utterances of a set. Raises UserError where there are none, or two of a name."""
     utterances: dict[str, Utterance] = {}
     for result in results:
         for utt, utterance in result.utterances.items():
             add_utterance(utterances, utt, utterance)
     if not utterances:
-        data_dir = results[0].data_dir if results else "the set"
         first = next((f"{path}: {reason}" for result in results for path, reason in result.skipped), "no files")
         raise UserError(f"{data_dir}: nothing usable was found for it ({first}); check the corpus")
     return utterances

@@ -64,24 +64,18 @@ def _draw_both(
         axes.set_title(title, loc="left", fontsize=9, color=INK)
     theirs.set_ylabel("SI-SDR (dB)")
     for k, row in enumerate(rows):
-        said = {i: row.values[i] for i in iterations(row) if i in row.values}
-        _draw_row(theirs, row, said, place, k)
-        means = {i: mean.mean for i in iterations(row) if (mean := mean_over_seeds(runs[row.name], i)).mean is not None}
-        _draw_row(ours, row, means, place, k)
+        x = {i: place(row, i) for i in iterations(row)}
+        said = {i: row.values[i] for i in x if i in row.values}
+        means = {i: mean for i in x if (mean := mean_over_seeds(runs[row.name], i).mean) is not None}
+        for axes, values in ((theirs, said), (ours, means)):
+            axes.plot([x[i] for i in values], list(values.values()), label=row.name, **line_look(k))
+            beyond = [i for i in values if i > row.trained_for]
+            axes.plot([x[i] for i in beyond], [values[i] for i in beyond], "o", color="white", markersize=3, zorder=3)
         for run in runs[row.name]:
             own = {i: mean for i in means if (mean := mean_over_seeds([run], i).mean) is not None}
-            ours.plot([place(row, i) for i in own], own.values(), "_", color=line_look(k)["color"], markersize=9)
+            ours.plot([x[i] for i in own], own.values(), "_", color=line_look(k)["color"], markersize=9)
     _span_alike(theirs, ours)
     return figure
-
-
-def _draw_row(
-    axes: Axes, row: PaperRow, values: Mapping[int, float], place: Callable[[PaperRow, int], float], k: int
-) -> None:
-    x = {i: place(row, i) for i in values}
-    axes.plot(list(x.values()), list(values.values()), label=row.name, **line_look(k))
-    beyond = [i for i in values if i > row.trained_for]
-    axes.plot([x[i] for i in beyond], [values[i] for i in beyond], "o", color="white", markersize=3, zorder=3)
 
 
 def plot_answers(path: Path, answers: Mapping[str, Sequence[Answer]]) -> None:

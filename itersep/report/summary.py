@@ -104,11 +104,10 @@ def describe(summary: dict[str, Any]) -> str:
         si_sdr, si_sdri, sdr = (row[metric]["mean"] for metric in METRICS)
         values = "no score" if si_sdr is None else f"SI-SDR {si_sdr:5.2f} dB ({si_sdri:+.2f})  SDR {sdr:5.2f} dB"
         lines.append(f"{name:12} {values}")
-    for kind in ("references", "estimates"):
+    for kind, what in (("references", "left out"), ("estimates", "their mixtures are left out")):
         names = summary[f"silent_{kind}"]
         if names:
             more = ", ..." if len(names) > 3 else ""
-            what = {"references": "left out", "estimates": "their mixtures are left out"}[kind]
             lines.append(f"silent {kind}, {what}: {len(names)} ({', '.join(names[:3])}{more})")
     for rank, at in summary["listen"].items():
         lines.append(f"hear the {rank} ({at['si_sdri_db']:+.1f} dB): {at['mixture']} -> {' '.join(at['estimates'])}")

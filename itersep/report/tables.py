@@ -129,9 +129,9 @@ def _overlays(runs: Runs) -> list[str]:
 
 def _row_lines(row: PaperRow, runs: Sequence[Run], overlays: list[str]) -> Iterator[list[str]]:
     if not runs:
-        files = [path for path in overlays if not path.startswith("--")]
-        command = " ".join(["./tables.sh --row", row.name, *(f"--scale {path}" for path in files)])
-        command = f"`{command}`" if len(overlays) == len(files) < 2 else UNKNOWN  # --scale takes one yaml
+        scale = "".join(f" --scale {path}" for path in overlays)
+        is_command = len(overlays) < 2 and not scale.startswith(" --scale --")  # which takes one yaml
+        command = f"`./tables.sh --row {row.name}{scale}`" if is_command else UNKNOWN
         yield [f"`{row.name}`", _code([*row.configs, *overlays]), NOT_RUN, UNKNOWN, UNKNOWN, UNKNOWN, command]
     for record, scored in ((run.record, run.scored) for run in runs):
         configs = record.config_files or row.configs
