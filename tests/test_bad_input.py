@@ -470,8 +470,6 @@ CASES = [
          "exp/config.yaml: is no conf"),
     Case("a summary without scores", REPORT, text("exp/set/summary.json", "{}"),
          "summary.json: is no summary of scores"),
-    Case("a paper without tables", f"{REPORT} --tables more.yaml", text(MORE, "tables: 3"),
-         "more.yaml: is no table of rows"),
     Case("an experiment without a checkpoint, to publish", PUBLISH, remove("exp/best.pt"),
          "exp/best.pt: no such checkpoint"),
     # Disks and other processes

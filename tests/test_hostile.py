@@ -12,11 +12,11 @@ import torch
 import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from paper.rows import read_paper
 
 from itersep.cli import guard
 from itersep.errors import UserError
 from itersep.report.experiment import read_experiment
-from itersep.report.paper import read_paper
 from itersep.settings import read_yaml
 from itersep.train.checkpoint import load_model
 from itersep.train.config import rebuild_experiment

@@ -9,7 +9,7 @@
 #   test_set    data/$test_set is separated and scored
 #   overrides   options of utils/train.py that are laid over the yaml files, such as --data.train DIR
 #   variant     is added to the experiment's name, for what the overrides change
-#   tables      options that name a paper's tables to compare with
+#   report      the program that writes the page
 
 IFS=, read -ra configs <<< "$config"
 names=("${configs[@]##*/}")

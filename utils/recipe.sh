@@ -2,7 +2,7 @@
 # The start of every run.sh. To be sourced after its options are parsed and checked: goes into the recipe's folder, reads
 # its path.sh and cmd.sh, and installs what is missing. Paths that options name must be absolute by then. It sets
 #   runs N                                      a function: is stage N asked for?
-#   results tables test_set overrides variant   what utils/experiment.sh takes, and a recipe may set otherwise
+#   results report test_set overrides variant   what utils/experiment.sh takes, and a recipe may set otherwise
 
 trap 'exit 143' TERM # a cluster signals all processes at once: bash lets the one that works here save and end first
 [ $# -eq 0 ] || option_error "unexpected argument '$1'"
@@ -13,12 +13,12 @@ cd "$(dirname "${BASH_SOURCE[1]}")" || exit
 . ./cmd.sh
 "$root/tools/install.sh"
 
-results=${results-RESULTS.md} tables=() test_set=test_2mix overrides=() variant=
+results=${results-RESULTS.md} report=$root/utils/report.py test_set=test_2mix overrides=() variant=
 runs() { [ "$stage" -le "$1" ] && [ "$1" -le "$stop_stage" ]; }
 
 write_page() {
   local scored=(exp/*/*/summary.json)
   mapfile -t scored < <(printf '%s\n' "${scored[@]%/*/summary.json}" | LC_ALL=C sort -u)
-  python "$root/utils/report.py" "${scored[@]}" --out "$results" "${tables[@]}"
+  python "$report" "${scored[@]}" --out "$results"
   echo "Read $results, and listen to the files named above; all paths are from $PWD."
 }

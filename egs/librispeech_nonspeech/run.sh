@@ -47,7 +47,7 @@ sets=(dev test)
 if [ "$fresh" = false ]; then
   sets=(train dev test) config+=,conf/rendered.yaml
 fi
-results=${ITERSEP_PAGE-RESULTS.md} tables=(--tables local/rows.yaml)
+results=${ITERSEP_PAGE-RESULTS.md} report=local/report.py
 
 if runs 0; then
   echo "Stage 0: data preparation"

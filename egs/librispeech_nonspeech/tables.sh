@@ -31,7 +31,7 @@ done
 if [ -f "$scale" ]; then scale=$(realpath --relative-to="$(dirname "${BASH_SOURCE[0]}")" "$scale"); fi
 . "$(dirname "${BASH_SOURCE[0]}")/../../utils/recipe.sh"
 
-trainings=$(python local/rows.py --table "$table" --row "$row" --scale "$scale" --seeds "$seeds" --part "$part" \
+trainings=$(python local/list_trainings.py --table "$table" --row "$row" --scale "$scale" --seeds "$seeds" --part "$part" \
   --show "$list")
 if [ "$list" = true ]; then
   echo "$trainings"
@@ -44,5 +44,5 @@ while IFS=$'\t' read -r state configs iterations; do
   options=(--config "$configs" --iterations "$iterations" --nj "$nj")
   if [ "$state" != "done" ]; then ./run.sh --stage 2 "${options[@]}" < /dev/null; fi
 done <<< "$trainings"
-tables=(--tables local/rows.yaml)
+report=local/report.py
 [ -n "$part" ] || write_page # also where nothing was left to do

@@ -4,10 +4,10 @@ An item is asked for by (epoch, index) and depends on nothing else, so that trai
 It is the pair mix (T,), ref (C, T).
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -53,6 +53,14 @@ class DataSpec:
             raise ValueError(f"data.epoch_size must be at least 1, not {self.epoch_size}")
         if round(self.segment_s * self.simulation.sample_rate) < 1:
             raise ValueError(f"data.segment_s must be a sample at least, not {self.segment_s}")
+
+
+def data_sizes(config: Mapping[str, Any]) -> dict[str, int]:
+    """How much data a configuration's directories hold; what is not there is left out."""
+    data = config["data"]
+    kind = "training utterances" if data["mode"] == "fresh" else "training mixtures"
+    tables = {kind: Path(data["train"]) / "wav.scp", "validation mixtures": Path(data["dev"]) / "wav.scp"}
+    return {kind: len(read_table(path)) for kind, path in tables.items() if path.exists()}
 
 
 def training_set(spec: DataSpec, seed: int) -> "MixtureSet":

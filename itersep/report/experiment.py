@@ -1,25 +1,23 @@
 """What the stages left of an experiment in its folder exp/<name>, read for the report."""
 
 import logging
-import math
 import shlex
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from itersep.cli import read_options
 from itersep.errors import UserError
-from itersep.files import file_digest, parse_json, read_json, read_lines, read_text
+from itersep.files import file_digest, read_json, read_text
 from itersep.report.summary import read_summary
 from itersep.separate import model_sha256, read_separation
 from itersep.settings import parse_yaml
 from itersep.train.checkpoint import load_model
+from itersep.train.history import AGAIN, loss_order, read_history
 
 log = logging.getLogger(__name__)
-
-AGAIN = "run the stage that writes it again"
 
 
 @dataclass(frozen=True)
@@ -82,11 +80,6 @@ class ExperimentRecord:
         return min(self.history, key=loss_order, default={})
 
 
-def loss_order(record: Mapping[str, Any]) -> tuple[bool, float]:
-    """Sorts epochs by validation loss, those without a number last."""
-    return math.isnan(record["valid_loss"]), record["valid_loss"]
-
-
 def read_experiments(folders: Sequence[str]) -> list[ExperimentRecord]:
     """Read experiments; their names are those of their folders, or the paths where names repeat.
 
@@ -118,7 +111,7 @@ def read_experiment(folder: str | Path) -> ExperimentRecord:
         run=read_json(folder / "run.json", AGAIN, AGAIN) if (folder / "run.json").exists() else {},
         config=config,
         config_digest=file_digest(file)[:12] if text else "",
-        history=_read_history(folder / "history.jsonl"),
+        history=read_history(folder / "history.jsonl"),
         sets=[_read_set(path.parent, trained_for) for path in sorted(folder.glob("*/summary.json"))],
     )
 
@@ -163,21 +156,6 @@ def stopping_figure_name(name: str) -> str:
     return f"{name}_sisdr_by_iterations_used.png"
 
 
-def compute_figure_name(place: int) -> str:
-    """File name beside the results page of a paper's rows by compute, at the place-th scale."""
-    return f"paper{place + 1}_sisdr_by_compute.png"
-
-
-def inference_figure_name(place: int) -> str:
-    """File name beside the results page of a paper's rows by inference iterations, at the place-th scale."""
-    return f"paper{place + 1}_sisdr_by_inference_iterations.png"
-
-
-def answers_figure_name(place: int) -> str:
-    """File name beside the results page of the answers to a paper's questions, at the place-th scale."""
-    return f"paper{place + 1}_answers.png"
-
-
 def training_figure_name(name: str) -> str:
     """File name of an experiment's training curves beside the results page."""
     return f"{name.replace('/', '_')}_training_curves.png"
@@ -190,12 +168,3 @@ def _read_set(folder: Path, trained_for: int) -> ScoredSet:
         raise UserError(f"{folder}/summary.json: does not belong to the estimates beside it; run scoring again")
     notes = read_json(folder / "separation.json", AGAIN, AGAIN)
     return ScoredSet(folder.name, folder, summary, notes.get("command", ""), notes.get("trained_for") or trained_for)
-
-
-def _read_history(path: Path) -> list[dict[str, Any]]:
-    lines = read_lines(path, "") if path.exists() else []
-    history = [parse_json(line, f"{path}:{number}", AGAIN) for number, line in enumerate(lines, start=1)]
-    for number, record in enumerate(history, start=1):
-        if not record.keys() >= {"epoch", "valid_loss"}:
-            raise UserError(f"{path}:{number}: is no record of an epoch; {AGAIN}")
-    return history

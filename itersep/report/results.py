@@ -1,7 +1,9 @@
 """RESULTS.md: what was measured, of what, and the commands that measure it again."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
 
+from itersep.files import write_text
 from itersep.report.experiment import (
     ExperimentRecord,
     ScoredSet,
@@ -11,7 +13,9 @@ from itersep.report.experiment import (
     stopping_figure_name,
     training_figure_name,
 )
+from itersep.report.figures import draw_figures
 from itersep.report.markdown import render_table
+from itersep.report.page import write_pages
 from itersep.report.rows import (
     BINS_EXPLANATION,
     Tried,
@@ -23,13 +27,11 @@ from itersep.report.rows import (
     training_table,
     with_bins,
 )
-from itersep.report.scales import Compared
 from itersep.report.stopping import STOPPING_EXPLANATION, stopping_table, with_stopping
-from itersep.report.tables import render_paper
 
 
 def render_results(
-    records: Sequence[ExperimentRecord], figures: str, command: str, compared: Compared | None = None
+    records: Sequence[ExperimentRecord], figures: str, command: str, first: Iterable[str] = ()
 ) -> str:
     """The markdown of RESULTS.md.
 
@@ -37,10 +39,10 @@ def render_results(
         records: the experiments, in the order of the tables' rows
         figures: the folder with the figures, as seen from the page
         command: that of the report
-        compared: a paper's tables to compare with
+        first: paragraphs of a recipe's own that come first
     """
     parts = [f"# Results\n\nMade from the experiments' files by `{command}`: run it again rather than edit this."]
-    parts += render_paper(compared, figures) if compared else []
+    parts += first
     for name, tried in group_by_set(records).items():
         parts += _render_set(name, tried, f"{figures}/{set_figure_name(name)}")
         parts += _render_stopping(tried, f"{figures}/{stopping_figure_name(name)}")
@@ -49,6 +51,32 @@ def render_results(
     for record in records:
         parts += _render_experiment(record, f"{figures}/{training_figure_name(record.name)}")
     return "\n\n".join(parts) + "\n"
+
+
+def write_results(
+    records: Sequence[ExperimentRecord], page: Path, command: str, first: Iterable[str] = (), named: Sequence[str] = ()
+) -> Iterator[Path]:
+    """Write RESULTS.md with its figures, and the pages to listen to; yields each page once it is there.
+
+    Args:
+        records: the experiments, in the order of the tables' rows
+        page: file to write; its figures lie in a folder beside it (RESULTS.md: results/)
+        command: that of the report
+        first: paragraphs of a recipe's own that come first
+        named: mixtures to hear besides the best, median and worst
+
+    Raises UserError for a name in ``named`` that no experiment was scored on.
+    """
+    figures = figures_folder(page)
+    draw_figures(records, figures)
+    write_text(page, render_results(records, figures.name, command, first))
+    yield page
+    yield from write_pages(records, page, named)
+
+
+def figures_folder(page: Path) -> Path:
+    """The folder with the figures of a page."""
+    return page.with_name(page.stem.lower())
 
 
 def _render_set(name: str, tried: Tried, figure: str) -> Iterator[str]:

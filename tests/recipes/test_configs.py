@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
+from paper.rows import read_paper
 
-from itersep.report.paper import read_paper
 from itersep.simulate.mixture import SimulationSpec
 from itersep.train.config import build_experiment, config_parser
 

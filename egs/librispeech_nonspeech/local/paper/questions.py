@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from itersep.metrics import Mean, mean_interval
 from itersep.report.markdown import format_mean, render_table
-from itersep.report.paper import PaperNumber
-from itersep.report.scales import Runs
+from paper.rows import PaperNumber
+from paper.scales import Runs
 
 COLUMNS = ("from", "to", "paper", "ours [95 %]", "by seed", "trend")
 EXPLANATION = (

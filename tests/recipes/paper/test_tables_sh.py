@@ -11,10 +11,9 @@ from pathlib import Path
 
 import pytest
 import yaml
+from paper.rows import read_paper, resolve_configs
 
-from itersep.report.paper import read_paper, resolve_configs
-
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 RUN = """#!/usr/bin/env bash
 cd "$(dirname "$0")"
 echo "$*" >> asked
@@ -37,7 +36,7 @@ def recipe(tmp_path: Path) -> Path:
         shutil.copy(source / name, recipe / name)
     (root / "itersep").symlink_to(ROOT / "itersep")
     shutil.copytree(ROOT / "utils", root / "utils", ignore=shutil.ignore_patterns("__pycache__"))
-    (root / "utils/report.py").write_text(REPORT)
+    (root / "egs/paper/local/report.py").write_text(REPORT)
     programs = {recipe / "run.sh": RUN, root / "tools/install.sh": "#!/bin/sh\n"}
     programs[root / "tools/venv/bin/python"] = f'#!/bin/sh\nexec "{sys.executable}" "$@"\n'
     for path, text in programs.items():
@@ -113,7 +112,7 @@ def test_a_table_is_its_rows_each_separated_as_often_as_any_table_needs(recipe: 
         for domain, names in domains
         for name in names
     ]
-    assert page.startswith("page ") and page.endswith("--out RESULTS.md --tables local/rows.yaml")
+    assert page.startswith("page ") and page.endswith("--out RESULTS.md")
 
 
 def test_what_is_done_is_left_and_what_failed_is_gone_on_with(recipe: Path, tables) -> None:
@@ -125,10 +124,10 @@ def test_what_is_done_is_left_and_what_failed_is_gone_on_with(recipe: Path, tabl
     (recipe / "fail").unlink()
     one = finish(recipe, first.split()[1], 2)
     assert tables("--table", "3").returncode == 0
-    assert asked(recipe) == [f"--stage 2 {second}", f"page exp/{one.name} --out RESULTS.md --tables local/rows.yaml"]
+    assert asked(recipe) == [f"--stage 2 {second}", f"page exp/{one.name} --out RESULTS.md"]
     two = finish(recipe, second.split()[1], 3)
     assert tables("--table", "3").returncode == 0  # the page needs neither audio nor weights
-    assert asked(recipe) == [f"page exp/{one.name} exp/{two.name} --out RESULTS.md --tables local/rows.yaml"]
+    assert asked(recipe) == [f"page exp/{one.name} exp/{two.name} --out RESULTS.md"]
 
 
 def test_parts_share_the_rows_and_leave_the_page_to_the_end(recipe: Path, tables) -> None:
@@ -145,7 +144,7 @@ def test_done_means_trained_to_the_end_as_the_yaml_says_and_scored_in_full(
     recipe: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(recipe)
-    rows = runpy.run_path("local/rows.py")
+    rows = runpy.run_path("local/list_trainings.py")
     row = next(row for row in read_paper("local/rows.yaml").rows if row.name == "freq_simo1_siso2_iter2")
 
     def state() -> str:

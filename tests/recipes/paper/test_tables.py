@@ -10,16 +10,17 @@ from typing import Any
 
 import pytest
 import yaml
+from paper.rows import PaperRow, PaperTables, read_paper
+from paper.scales import compare
+from paper.tables import render_paper
 
+from itersep.data.dataset import data_sizes
 from itersep.errors import UserError
 from itersep.metrics import mean_interval
 from itersep.report.experiment import read_experiments
-from itersep.report.paper import PaperRow, PaperTables, data_sizes, read_paper
 from itersep.report.results import render_results
-from itersep.report.scales import compare
-from itersep.report.tables import render_paper
 
-ROWS = Path(__file__).resolve().parents[2] / "egs/librispeech_nonspeech/local/rows.yaml"
+ROWS = Path(__file__).resolve().parents[3] / "egs/librispeech_nonspeech/local/rows.yaml"
 Train = Callable[..., Path]
 
 
@@ -272,7 +273,7 @@ def test_rows_are_told_by_what_they_are_not_by_name(paper: PaperTables, train: T
 
 def test_the_page_holds_the_tables_before_all_else(paper: PaperTables, train: Train) -> None:
     records = read_experiments([str(train("time_simo2_siso4", (3.0,)))])
-    pages = [render_results(records, "results", "report.py", compare(paper, records)) for _ in range(2)]
+    pages = [render_results(records, "results", "report.py", render_paper(compare(paper, records), "results")) for _ in range(2)]
     assert pages[0] == pages[1] and pages[0].index("### Table 1") < pages[0].index("## test_2mix")
     assert "### Table 1" not in render_results(records, "results", "report.py")
 

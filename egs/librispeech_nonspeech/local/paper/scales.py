@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from itersep.data.dataset import data_sizes
 from itersep.metrics import Mean, mean_interval
 from itersep.report.experiment import ExperimentRecord, ScoredSet
-from itersep.report.paper import PaperTables, data_sizes
 from itersep.report.summary import mixture_means
 from itersep.score import read_scores
+from paper.rows import PaperTables
 
 
 @dataclass(frozen=True)

@@ -4,12 +4,11 @@ import statistics
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from itersep.report.cost import count_macs
-from itersep.report.experiment import answers_figure_name, compute_figure_name, inference_figure_name
 from itersep.report.markdown import UNKNOWN, format_mean, render_table
-from itersep.report.paper import PaperRow
-from itersep.report.questions import answer_questions, render_answers
-from itersep.report.scales import Compared, Run, Runs, Scale, mean_over_seeds
+from paper.figures import answers_figure_name, compute_figure_name, inference_figure_name
+from paper.questions import answer_questions, render_answers
+from paper.rows import PaperRow
+from paper.scales import Compared, Run, Runs, Scale, mean_over_seeds
 
 NOT_RUN = "not run"
 COLUMNS = ("row", "blocks", "trained", "inference", "options", "paper", "ours [95 %]", "difference", "seeds (sd)")
@@ -83,15 +82,8 @@ def _number_line(row: PaperRow, iterations: int, paper_db: float, runs: Sequence
         f"{paper_db:.1f}",
         *_measured(runs, iterations, paper_db),
         f"{row.parameters:,}",
-        f"{gmacs(row, iterations):.2f}",
+        f"{row.gmacs(iterations):.2f}",
     ]
-
-
-def gmacs(row: PaperRow, iterations: int) -> float:
-    """10^9 multiply-accumulates a second of audio of so many iterations."""
-    mixtures = row.config["data"]["simulation"]
-    length = int(mixtures["length_s"] * mixtures["sample_rate"])
-    return count_macs(row.config["model"], length, iterations) / mixtures["length_s"] / 1e9
 
 
 def _options(config: dict[str, Any]) -> str:

@@ -4,11 +4,11 @@ import re
 from pathlib import Path
 
 import pytest
+from paper.rows import read_paper
 
-from itersep.report.paper import read_paper
 from itersep.train.checkpoint import flatten
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 RECIPE = ROOT / "egs/librispeech_nonspeech"
 LINES = [line for line in (ROOT / "docs/fidelity.md").read_text().splitlines() if line.startswith("| ")]
 POINTERS = [re.findall("`([^`]+)`", line.rsplit("|", 2)[1]) for line in LINES]

@@ -7,12 +7,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, MaxNLocator
 
-from itersep.report.experiment import answers_figure_name, compute_figure_name, inference_figure_name
 from itersep.report.figures import COLOURS, GREY, INK, finish, height_in, line_look, style_axes
-from itersep.report.paper import PaperRow
-from itersep.report.questions import BY_ONE_SEED, Answer, answer_questions
-from itersep.report.scales import Compared, Runs, mean_over_seeds
-from itersep.report.tables import gmacs
+from paper.questions import BY_ONE_SEED, Answer, answer_questions
+from paper.rows import PaperRow
+from paper.scales import Compared, Runs, mean_over_seeds
 
 TREND_COLOURS = {"agrees": COLOURS[0], "disagrees": COLOURS[1]}  # what can't be told is grey
 LINEAR_DB = 1  # differences beyond are drawn on a logarithmic scale: the paper's are 0.1 to 6 dB
@@ -31,9 +29,24 @@ def draw_paper_figures(compared: Compared, beside: Path) -> None:
             plot_answers(beside / answers_figure_name(place), answers)
 
 
+def compute_figure_name(place: int) -> str:
+    """File name beside the results page of a paper's rows by compute, at the place-th scale."""
+    return f"paper{place + 1}_sisdr_by_compute.png"
+
+
+def inference_figure_name(place: int) -> str:
+    """File name beside the results page of a paper's rows by inference iterations, at the place-th scale."""
+    return f"paper{place + 1}_sisdr_by_inference_iterations.png"
+
+
+def answers_figure_name(place: int) -> str:
+    """File name beside the results page of the answers to a paper's questions, at the place-th scale."""
+    return f"paper{place + 1}_answers.png"
+
+
 def plot_compute(path: Path, rows: Sequence[PaperRow], runs: Runs) -> None:
     """SI-SDR of rows against their multiply-accumulates, after each iteration that they were trained for."""
-    figure = _draw_both(rows, runs, lambda row: range(1, row.trained_for + 1), gmacs)
+    figure = _draw_both(rows, runs, lambda row: range(1, row.trained_for + 1), PaperRow.gmacs)
     _mark_compute(figure.axes)
     finish(figure, path, "SI-SDR against compute, iteration by iteration", legend=True)
 

@@ -8,17 +8,17 @@ import numpy as np
 import pytest
 import yaml
 from matplotlib.image import imread
+from paper.figures import draw_paper_figures, plot_answers, plot_compute, plot_inference
+from paper.questions import Answer
+from paper.rows import PaperNumber, PaperRow, read_paper
+from paper.scales import Compared, compare
+from paper.tables import render_paper
 
 from itersep.metrics import Mean
 from itersep.report.experiment import read_experiments
 from itersep.report.figures import COLOURS
-from itersep.report.paper import PaperNumber, PaperRow, read_paper
-from itersep.report.paper_figures import draw_paper_figures, plot_answers, plot_compute, plot_inference
-from itersep.report.questions import Answer
-from itersep.report.scales import Compared, compare
-from itersep.report.tables import render_paper
 
-ROWS = Path(__file__).resolve().parents[2] / "egs/librispeech_nonspeech/local/rows.yaml"
+ROWS = Path(__file__).resolve().parents[3] / "egs/librispeech_nonspeech/local/rows.yaml"
 ITERATIONS = "inference_iterations"
 ONE, TWO, THREE = "freq_simo1_siso2", "freq_simo1_siso2_iter2", "freq_simo1_siso2_iter3"
 

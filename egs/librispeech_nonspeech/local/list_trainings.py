@@ -6,14 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from jsonargparse.typing import NonNegativeInt, PositiveInt
+from paper.rows import ROWS, PaperRow, compare_configs, read_paper, resolve_configs
 
 from itersep.cli import run_program
 from itersep.errors import UserError
 from itersep.parallel import take_part
 from itersep.report.experiment import leave_out_outdated, read_experiment
-from itersep.report.paper import PaperRow, compare_configs, read_paper, resolve_configs
 
-ROWS = Path(__file__).with_name("rows.yaml")
 TEST_SET = "test_2mix"
 
 

@@ -13,12 +13,12 @@ from typing import Any
 import yaml
 
 from itersep.cli import parse
-from itersep.data.datadir import read_table
 from itersep.errors import UserError
-from itersep.report.cost import count_parameters
+from itersep.report.cost import count_macs, count_parameters
 from itersep.train.checkpoint import MAY_CHANGE, flatten
 from itersep.train.config import config_parser, plain_config
 
+ROWS = Path(__file__).resolve().parent.parent / "rows.yaml"
 NETWORK = ("model.", "objective.")
 # what makes a run neither larger nor smaller
 NO_SCALE = {*MAY_CHANGE, "train.seed"} - {"train.epochs", "train.patience"}
@@ -72,6 +72,12 @@ class PaperRow:
     def parameters(self) -> int:
         """Trained numbers of its network."""
         return count_parameters(self.config["model"])
+
+    def gmacs(self, iterations: int) -> float:
+        """10^9 multiply-accumulates a second of audio of so many iterations."""
+        mixtures = self.config["data"]["simulation"]
+        length = int(mixtures["length_s"] * mixtures["sample_rate"])
+        return count_macs(self.config["model"], length, iterations) / mixtures["length_s"] / 1e9
 
     def scale_of(self, config: Mapping[str, Any]) -> dict[str, tuple[Any, Any]] | None:
         """In what a configuration differs from this row's: setting -> (its value, the row's); None: another row.
@@ -151,14 +157,6 @@ def _number(rows: Mapping[str, PaperRow], text: str) -> PaperNumber:
     """The number that ``text`` names: freq_simo1_siso2 2. KeyError if the paper has none such."""
     name, iterations = text.split()
     return PaperNumber(rows[name], int(iterations), rows[name].values[int(iterations)])
-
-
-def data_sizes(config: Mapping[str, Any]) -> dict[str, int]:
-    """How much data a configuration's directories hold; what is not there is left out."""
-    data = config["data"]
-    kind = "training utterances" if data["mode"] == "fresh" else "training mixtures"
-    tables = {kind: Path(data["train"]) / "wav.scp", "validation mixtures": Path(data["dev"]) / "wav.scp"}
-    return {kind: len(read_table(path)) for kind, path in tables.items() if path.exists()}
 
 
 def resolve_configs(paths: Sequence[str]) -> dict[str, Any]:

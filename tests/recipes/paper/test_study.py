@@ -2,12 +2,13 @@
 
 from pathlib import Path
 
-from itersep.report.experiment import read_experiments
-from itersep.report.paper import read_paper
-from itersep.report.scales import compare
-from itersep.report.tables import render_paper
+from paper.rows import read_paper
+from paper.scales import compare
+from paper.tables import render_paper
 
-ROOT = Path(__file__).resolve().parents[2]
+from itersep.report.experiment import read_experiments
+
+ROOT = Path(__file__).resolve().parents[3]
 RECIPE = ROOT / "egs/librispeech_nonspeech"
 
 

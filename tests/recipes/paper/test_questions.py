@@ -8,15 +8,15 @@ from pathlib import Path
 
 import pytest
 import yaml
+from paper.questions import Answer, judge, paired_difference
+from paper.rows import PaperNumber, read_paper
+from paper.scales import compare
+from paper.tables import render_paper
 
 from itersep.metrics import Mean, mean_interval
 from itersep.report.experiment import read_experiments
-from itersep.report.paper import PaperNumber, read_paper
-from itersep.report.questions import Answer, judge, paired_difference
-from itersep.report.scales import compare
-from itersep.report.tables import render_paper
 
-ROWS = Path(__file__).resolve().parents[2] / "egs/librispeech_nonspeech/local/rows.yaml"
+ROWS = Path(__file__).resolve().parents[3] / "egs/librispeech_nonspeech/local/rows.yaml"
 
 
 def test_a_difference_is_that_of_each_mixture():
