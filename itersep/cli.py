@@ -169,7 +169,7 @@ def guard(action: Callable[[], Any]) -> None:
         _fail(
             1,
             f"{prog}: there is not enough memory; ask for less at a time: in training by train.batch_size, "
-            "train.accumulate or model.separator.recompute, else by a shorter --window or a smaller --nj",
+            "train.accumulate or model.dprnn.recompute, else by a shorter --window or a smaller --nj",
         )
     except OSError as error:
         _fail(1, f"{prog}: {f'{error.filename}: ' if error.filename else ''}{error.strerror or error}")

@@ -12,8 +12,8 @@ from torch import Tensor, nn
 
 from itersep.errors import UserError
 from itersep.files import write_aside
-from itersep.models.dprnn import NORM_EPS, GlobalNorm
 from itersep.models.iterative import IterativeSeparator
+from itersep.models.norm import NORM_EPS, GlobalNorm
 
 TOLERANCE = 1e-4  # largest difference between samples of onnxruntime and torch, on signals of level 1
 
@@ -152,7 +152,7 @@ def _to_onnx(network: _Unrolled, sample_rate: int) -> bytes:
 
 def _example_length(model: IterativeSeparator) -> int:
     """A length at which no padding is none: what holds of its example, the exporter takes to hold always."""
-    window, hop, half = model.filterbank.spec.window, model.filterbank.spec.hop, model.simo[0].chunk // 2
+    window, hop, half = model.filterbank.spec.window, model.filterbank.spec.hop, model.block.period
     frames = half * (window // hop + 2) + half // 2 + 1  # half a half chunk too many
     return frames * hop - window + 1 + hop // 2  # and about half a hop
 

@@ -117,7 +117,7 @@ def config(speech_dir: Path, noise_dir: Path, mixture_dir: Path, tmp_path: Path)
     tree = {
         "model": {
             "filterbank": {"kind": "stft", "filters": 33, "window": 64, "hop": 32},
-            "separator": {"features": 8, "hidden": 8, "chunk": 8},
+            "dprnn": {"features": 8, "hidden": 8, "chunk": 8},
             "iterations": 2,
         },
         "data": {

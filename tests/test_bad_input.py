@@ -126,7 +126,7 @@ def world(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterat
 SMALL = {
     "model": {
         "filterbank": {"kind": "stft", "filters": 33, "window": 64, "hop": 32},
-        "separator": {"features": 8, "hidden": 8, "chunk": 8},
+        "dprnn": {"features": 8, "hidden": 8, "chunk": 8},
         "iterations": 2,
     },
     "data": {
@@ -418,7 +418,7 @@ CASES = [
           ("train", "save_every_s", ".nan", "more.yaml: train.save_every_s: Expected a finite number. Got value: nan"),
           ("optimizer", "lr", ".inf", "more.yaml: optimizer.lr: Expected a finite number. Got value: inf"),
           ("data", "segment_s", 1e-9, "data.segment_s must be a sample at least, not 1e-09"),
-          ("model", "separator", "{hidden: 1000000000}", "no memory for a network of these sizes"),
+          ("model", "dprnn", "{hidden: 1000000000}", "no memory for a network of these sizes"),
       )),
     Case("a learning rate that breaks the network", f"{TRAIN} --optimizer.lr 1e30", nothing,
          "new: no epoch had a finite validation loss; lower optimizer.lr"),
@@ -457,8 +457,8 @@ CASES = [
          "no: no such checkpoint"),
     Case("a run to go on with that is a best.pt", RESUME, lambda: shutil.copy("exp/best.pt", "exp/last.pt"),
          "exp/last.pt: training cannot go on from it"),
-    Case("a run to go on with of other sizes", f"{RESUME} --model.separator.hidden 9", nothing,
-         "exp/last.pt: was trained with model.separator.hidden = 8, not 9"),
+    Case("a run to go on with of other sizes", f"{RESUME} --model.dprnn.hidden 9", nothing,
+         "exp/last.pt: was trained with model.dprnn.hidden = 8, not 9"),
     Case("a record of a separation with wrong types", SCORE, edit("exp/set/separation.json", '"iterations": 2',
          '"iterations": "2"'),
          "exp/set/separation.json: missing or not readable"),

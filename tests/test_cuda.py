@@ -10,9 +10,9 @@ from torch import distributed
 
 from itersep.inference import load
 from itersep.losses.objective import Objective
+from itersep.models.blocks.dprnn import DPRNNSpec
 from itersep.models.filterbank import FilterbankSpec, make_filterbank
 from itersep.models.iterative import IterativeSeparator
-from itersep.models.separator import SeparatorSpec
 from itersep.train.config import Experiment
 from itersep.train.distributed import World, choose_backend
 from itersep.train.runtime import choose_device
@@ -75,7 +75,7 @@ def test_memory_stays_flat_over_detached_iterations(cuda: torch.device) -> None:
         torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats(cuda)
         before = torch.cuda.memory_allocated(cuda)
-        model = IterativeSeparator(FilterbankSpec("stft", 257, 512, 256), SeparatorSpec(chunk=24), **options).to(cuda)
+        model = IterativeSeparator(FilterbankSpec("stft", 257, 512, 256), dprnn=DPRNNSpec(chunk=24), **options).to(cuda)
         ref = torch.randn(2, 2, 32000, device=cuda)
         terms = Objective().terms(model, ref.sum(1), ref)
         if model.detach:

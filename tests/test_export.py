@@ -12,6 +12,7 @@ from torch import nn
 from itersep import export
 from itersep.errors import UserError
 from itersep.export import export_onnx
+from itersep.models.blocks.dprnn import DPRNNSpec
 from itersep.models.filterbank import FilterbankSpec
 from itersep.models.iterative import IterativeSeparator
 from itersep.models.separator import SeparatorSpec
@@ -22,7 +23,7 @@ RATE = 800  # of which three seconds are checked by the exporter itself
 def small_model(kind: str, **sizes: Any) -> IterativeSeparator:
     """A network whose filterbank's and chunks' sizes divide no length that is tried."""
     spec = FilterbankSpec("stft", 17, 32, 16) if kind == "stft" else FilterbankSpec("learned", 12, 10, 4)
-    model = IterativeSeparator(spec, SeparatorSpec(features=6, hidden=5, chunk=6, siso_blocks=0), **sizes)
+    model = IterativeSeparator(spec, SeparatorSpec(siso_blocks=0), dprnn=DPRNNSpec(6, 5, 6), **sizes)
     for parameter in model.parameters():  # norms and biases that do something
         nn.init.normal_(parameter, std=0.5)
     return model.eval()

@@ -52,7 +52,7 @@ def test_a_folder_holds_weights_configuration_and_card_that_others_read(built: E
 
 def test_saving_again_leaves_nothing_of_the_old(built: Experiment, folder: Path, tmp_path: Path) -> None:
     with torch.no_grad():
-        built.model.mask.linear.bias += 1
+        built.model.head.linear.bias += 1
     config = built.config | {"train": built.config["train"] | {"epochs": 77}}
     for path in (folder, tmp_path / "new"):
         PretrainedModel(built.model, config, "# Another card\n").save_pretrained(path)

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from itersep.losses.pit import pit
 from itersep.losses.sdr import snr
-from itersep.models.iterative import IterativeSeparator
+from itersep.models.iterative import Carried, IterativeSeparator
 
 
 @dataclass(frozen=True)
@@ -36,6 +36,6 @@ class Objective:
             losses = [-pit(snr, est, ref)[0].mean() for est in estimates]
             yield sum(losses) / len(losses) / iterations, estimates[-1]
         if self.oracle_bias:
-            estimates = model.separate_once(mix, ref, model.iterations - 1, self.layerwise)
+            estimates = model.separate_once(mix, Carried(ref), model.iterations - 1, self.layerwise)[0]
             losses = [-snr(est, ref).mean() for est in estimates]
             yield sum(losses) / len(losses), estimates[-1]

@@ -14,8 +14,10 @@ import torch
 
 from itersep.errors import UserError
 from itersep.files import write_aside
+from itersep.models.blocks import BLOCKS
 from itersep.models.iterative import IterativeSeparator
 from itersep.train.config import rebuild_experiment
+from itersep.train.versions import update_config, update_weights
 
 log = logging.getLogger(__name__)
 
@@ -24,7 +26,8 @@ log = logging.getLogger(__name__)
 # machine with other memory and cores.
 MAY_CHANGE = (
     *("train.epochs", "train.patience", "train.save_every_s"),
-    *("train.device", "train.threads", "train.workers", "train.accumulate", "model.separator.recompute"),
+    *("train.device", "train.threads", "train.workers", "train.accumulate"),
+    *(f"model.{block}.recompute" for block in BLOCKS),
 )
 
 
@@ -50,6 +53,14 @@ def load_checkpoint(path: str | Path) -> dict[str, Any]:
         raise UserError(f"{path}: is no whole checkpoint of this project; remove it or name another") from None
     if not (isinstance(state, dict) and isinstance(state.get("config"), dict) and isinstance(state.get("model"), dict)):
         raise UserError(f"{path}: is no checkpoint of this project; name another")
+    return _update(state)
+
+
+def _update(state: dict[str, Any]) -> dict[str, Any]:
+    """A state that an earlier version stored, as this one has it."""
+    state |= {"config": update_config(state["config"]), "model": update_weights(state["model"])}
+    if isinstance(state.get("best"), list):
+        state["best"] = [best | {"model": update_weights(best["model"])} for best in state["best"]]
     return state
 
 

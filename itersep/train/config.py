@@ -12,11 +12,14 @@ from itersep.cli import check_values, instantiate, known_settings, make_parser, 
 from itersep.data.dataset import DataSpec
 from itersep.errors import UserError
 from itersep.losses.objective import Objective
+from itersep.models.blocks import BLOCKS
 from itersep.models.filterbank import FilterbankSpec
 from itersep.models.iterative import IterativeSeparator
 from itersep.settings import check_settings
+from itersep.train.versions import update_config
 
 MOST_THREADS = 1024
+MISFIT = "its configuration does not fit this version"
 
 
 @dataclass(frozen=True)
@@ -128,6 +131,8 @@ def config_parser() -> ArgumentParser:
     parser.add_argument("--config", action="config", help="yaml file; may be given again, later ones override")
     for name, part in PARTS.items():
         parser.add_class_arguments(part, name, sub_configs=True, fail_untyped=True)
+    for name, spec in BLOCKS.items():
+        parser.add_class_arguments(spec, f"model.{name}", sub_configs=True, fail_untyped=True)
     return parser
 
 
@@ -160,6 +165,11 @@ def _build_parts(parser: ArgumentParser, parsed: Namespace) -> Experiment:
 def _check_sense(experiment: Experiment) -> None:
     """What a training must not start with, though the models of older ones that did are still read."""
     model, train = experiment.model, experiment.train
+    if experiment.objective.oracle_bias and not model.takes_bias:
+        raise UserError(
+            f"objective.oracle_bias gives the network the clean targets, but model.feedback is {model.feedback}; leave "
+            "it out, or feed estimates back"
+        )
     if model.iterations > 1 and train.one_pass_epochs >= train.epochs:
         raise UserError(
             f"train.one_pass_epochs is {train.one_pass_epochs} and train.epochs {train.epochs}, so that only the first "
@@ -179,21 +189,43 @@ def _check_sense(experiment: Experiment) -> None:
 
 
 def plain_config(parser: ArgumentParser, parsed: Namespace) -> dict[str, Any]:
-    """What was parsed as plain data, nulls and defaults included: from it, the same is parsed again."""
+    """What was parsed as plain data, nulls and defaults included: from it, the same is parsed again.
+
+    The sizes of blocks of other kinds than the model's are left out.
+    """
     config = yaml.safe_load(parser.dump(parsed, skip_unset=False))
+    for name in BLOCKS.keys() - {config["model"]["block"]}:
+        del config["model"][name]
     return {name: config[name] for name in PARTS}
+
+
+def complete_config(config: Any, origin: object) -> dict[str, Any]:
+    """A stored configuration, of this version or an earlier one, with the defaults of settings that it lacks.
+
+    UserError names ``origin`` where the configuration does not fit this code, such as by a setting that is unknown.
+    """
+    return plain_config(*_parse_stored(config, origin))
 
 
 def rebuild_experiment(config: Any, origin: object) -> Experiment:
     """Build the experiment of a stored configuration, whoever stored it: nothing is imported, no other file is read.
 
-    UserError names ``origin`` where the configuration does not fit this code.
+    UserError is that of `complete_config`.
     """
-    parser, misfit = config_parser(), f"{origin}: its configuration does not fit this version"
+    stored = _parse_stored(config, origin)
+    try:
+        return _build_parts(*stored)
+    except UserError as error:
+        raise UserError(f"{origin}: {MISFIT} ({error})") from None
+
+
+def _parse_stored(config: Any, origin: object) -> tuple[ArgumentParser, Namespace]:
+    parser, misfit = config_parser(), f"{origin}: {MISFIT}"
+    config = update_config(config) if isinstance(config, dict) else config
     check_settings(config, known_settings(parser), misfit)
     try:
         parsed = parser.parse_object(config)
         check_values(parser, parsed)
-        return _build_parts(parser, parsed)
-    except (ArgumentError, TypeError, ValueError, OverflowError, UserError) as error:
+    except (ArgumentError, TypeError, ValueError, OverflowError) as error:
         raise UserError(f"{misfit} ({one_line(error)})") from None
+    return parser, parsed

@@ -1,20 +1,26 @@
 import pytest
 import torch
 
+from itersep.models.blocks.dprnn import DPRNNSpec
 from itersep.models.filterbank import FilterbankSpec
-from itersep.models.iterative import IterativeSeparator
-from itersep.models.separator import MaskLayer, SeparatorSpec
+from itersep.models.iterative import Carried, IterativeSeparator
+from itersep.models.separator import SeparatorSpec
 
 BANKS = {"time": FilterbankSpec("learned", 12, 8, 4), "freq": FilterbankSpec("stft", 17, 32, 16)}
-SMALL = SeparatorSpec(simo_blocks=1, siso_blocks=2, features=6, hidden=5, chunk=8)
+SMALL = DPRNNSpec(features=6, hidden=5, chunk=8)
 
 
-def small(domain: str = "freq", separator: SeparatorSpec = SMALL, **options: object) -> IterativeSeparator:
+def small(domain: str = "freq", **options: object) -> IterativeSeparator:
     """A small model in double precision, with every parameter away from its special starting value."""
-    model = IterativeSeparator(BANKS[domain], separator, **options).double()
+    model = IterativeSeparator(BANKS[domain], dprnn=SMALL, **options).double()
     for parameter in model.parameters():
         parameter.data += 0.05 * torch.randn_like(parameter)
     return model
+
+
+def run_once(model: IterativeSeparator, mix: torch.Tensor, bias: torch.Tensor, iteration: int) -> torch.Tensor:
+    """The estimates of one iteration with that bias."""
+    return model.separate_once(mix, Carried(bias), iteration)[0][-1]
 
 
 def mixtures(batch: int = 2, length: int = 403) -> torch.Tensor:
@@ -33,7 +39,7 @@ domains = pytest.mark.parametrize("domain", ["time", "freq"])
 @domains
 def test_one_iteration_is_the_plain_network(domain: str) -> None:
     model, mix = small(domain), mixtures()
-    plain = model.separate_once(mix, torch.zeros(2, 2, 403, dtype=torch.float64), iteration=0)[-1]
+    plain = run_once(model, mix, torch.zeros(2, 2, 403, dtype=torch.float64), 0)
     torch.testing.assert_close(model(mix, iterations=1), plain)
     assert plain.shape == (2, 2, 403)
 
@@ -44,7 +50,7 @@ def test_each_iteration_takes_the_estimates_before_it_as_bias(domain: str) -> No
     outputs = [estimates[-1] for estimates in model.iterate(mix)]
     assert len(outputs) == 3
     for i in (1, 2):
-        torch.testing.assert_close(outputs[i], model.separate_once(mix, outputs[i - 1], i)[-1])
+        torch.testing.assert_close(outputs[i], run_once(model, mix, outputs[i - 1], i))
     assert (outputs[1] - outputs[0]).abs().max() > 1e-4
 
 
@@ -56,7 +62,7 @@ def test_detached_gradients_are_those_of_each_iteration_alone(domain: str) -> No
     together = gradients(model)
     biases = [torch.zeros_like(outputs[0]), outputs[0].detach(), outputs[1].detach()]
     for i, bias in enumerate(biases):
-        model.separate_once(mix, bias, i)[-1].square().sum().backward()
+        run_once(model, mix, bias, i).square().sum().backward()
     torch.testing.assert_close(together, gradients(model))
 
 
@@ -87,7 +93,7 @@ def test_layerwise_yields_every_siso_layer_and_ends_with_the_plain_output() -> N
 
 
 def test_without_siso_blocks_masks_come_from_simo() -> None:
-    model = small(separator=SeparatorSpec(simo_blocks=3, siso_blocks=0, features=6, hidden=5, chunk=8))
+    model = small(separator=SeparatorSpec(simo_blocks=3, siso_blocks=0))
     for layerwise in (False, True):
         assert [len(estimates) for estimates in model.iterate(mixtures(), layerwise=layerwise)] == [1]
     assert len(model.simo[0].blocks) == 3
@@ -97,8 +103,8 @@ def test_iterations_beyond_the_simo_parts_reuse_the_last() -> None:
     model, mix = small(iterations=2, share_simo=False), mixtures()
     assert len(model.simo) == 2
     outputs = [estimates[-1] for estimates in model.iterate(mix, iterations=4)]
-    torch.testing.assert_close(outputs[3], model.separate_once(mix, outputs[2], iteration=1)[-1])
-    assert (model.separate_once(mix, outputs[2], 0)[-1] - outputs[3]).abs().max() > 1e-4
+    torch.testing.assert_close(outputs[3], run_once(model, mix, outputs[2], 1))
+    assert (run_once(model, mix, outputs[2], 0) - outputs[3]).abs().max() > 1e-4
 
 
 @domains
@@ -121,9 +127,11 @@ def test_output_has_the_length_of_the_input(domain: str, length: int) -> None:
 
 
 def test_masks_start_around_an_even_share() -> None:
-    layer = MaskLayer(features=6, filters=17, sources=4)
-    flat = layer(torch.zeros(8, 3, 24, 6), sources=4, frames=20)
-    torch.testing.assert_close(flat, torch.full((2, 4, 17, 20), 1 / 4))
+    for mask in ("real", "complex"):
+        model = IterativeSeparator(BANKS["freq"], mask=mask, sources=4, dprnn=SMALL)
+        torch.nn.init.zeros_(model.head.linear.weight)
+        mix = torch.randn(2, 403)
+        torch.testing.assert_close(model(mix), mix[:, None].expand(2, 4, 403) / 4)
 
 
 def test_three_sources() -> None:
@@ -138,17 +146,47 @@ def test_papers_sizes() -> None:
         simo = 2 * (1 + c) * f + ((1 + c) * f * n + n) + 2 * path + (n * c * n + c * n)
         rest = 2 * 2 * path + (n * f + f) + (2 * f * 32 if spec.kind == "learned" else 0)
         for share, parts in ((True, 1), (False, 3)):
-            model = IterativeSeparator(spec, SeparatorSpec(chunk=chunk), iterations=3, share_simo=share)
+            model = IterativeSeparator(spec, iterations=3, share_simo=share, dprnn=DPRNNSpec(chunk=chunk))
             assert sum(p.numel() for p in model.parameters()) == parts * simo + rest
 
 
-@pytest.mark.parametrize("options", [{"sources": 0}, {"iterations": 0}])
+@pytest.mark.parametrize(
+    "options",
+    [{"sources": 0}, {"iterations": 0}, {"block": "brick"}, {"mask": "carnival"}, {"mask": "complex"}],
+)
 def test_impossible_models_are_refused_by_name(options: dict) -> None:
     with pytest.raises(ValueError, match=next(iter(options))):
         IterativeSeparator(**options)
 
 
-@pytest.mark.parametrize("options", [{"simo_blocks": 0}, {"siso_blocks": -1}, {"features": 0}, {"chunk": 7}])
+@pytest.mark.parametrize("options", [{"simo_blocks": 0}, {"siso_blocks": -1}])
 def test_impossible_separators_are_refused_by_name(options: dict) -> None:
     with pytest.raises(ValueError, match=f"separator.{next(iter(options))}"):
         SeparatorSpec(**options)
+
+
+def test_feedback_says_what_an_iteration_takes_from_the_one_before() -> None:
+    """Changing the bias or the state moves the output where the feedback has it, and not elsewhere."""
+    mix = mixtures()
+    for feedback, by_bias, by_state in (
+        ("estimates", True, False),
+        ("state", False, True),
+        ("both", True, True),
+        ("none", False, False),
+    ):
+        model = small(feedback=feedback, iterations=2)
+        (first, maps), bias = model.separate_once(mix, Carried(), 0), torch.randn(2, 2, 403, dtype=torch.float64)
+        given = model.separate_once(mix, Carried(first[-1], maps), 1)[0][-1]
+        torch.testing.assert_close(model(mix), given)
+        other_bias = model.separate_once(mix, Carried(bias, maps), 1)[0][-1]
+        other_state = model.separate_once(mix, Carried(first[-1], -maps), 1)[0][-1]
+        moved = [((other - given).abs().max() > 1e-6).item() for other in (other_bias, other_state)]
+        assert moved == [by_bias, by_state], feedback
+
+
+@pytest.mark.parametrize("feedback", ["state", "both"])
+def test_state_is_detached_with_the_estimates(feedback: str) -> None:
+    for detach, reaches in ((True, False), (False, True)):
+        model = small(detach=detach, feedback=feedback, iterations=2, share_simo=False)
+        model(mixtures()).square().sum().backward()
+        assert all((p.grad is not None and p.grad.abs().sum() > 0) == reaches for p in model.simo[0].split.parameters())

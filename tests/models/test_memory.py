@@ -8,11 +8,12 @@ import pytest
 import torch
 
 from itersep.losses.objective import Objective
+from itersep.models.blocks.dprnn import DPRNNSpec
 from itersep.models.filterbank import FilterbankSpec
 from itersep.models.iterative import IterativeSeparator
 from itersep.models.separator import SeparatorSpec
 
-SMALL = SeparatorSpec(simo_blocks=1, siso_blocks=1, features=8, hidden=12, chunk=8)
+SMALL = DPRNNSpec(features=8, hidden=12, chunk=8)
 
 
 class Ledger:
@@ -49,7 +50,7 @@ class Saved:
 def train_once(objective: Objective, **options: object) -> tuple[float, torch.Tensor]:
     """One backward pass as the trainer makes it: peak of what is kept, and the gradients."""
     torch.manual_seed(0)
-    model = IterativeSeparator(FilterbankSpec("stft", 17, 32, 16), sources=2, **options).double()
+    model = IterativeSeparator(FilterbankSpec("stft", 17, 32, 16), SeparatorSpec(1, 1), **options).double()
     mix, ref = torch.randn(2, 4000, dtype=torch.float64), torch.randn(2, 2, 4000, dtype=torch.float64)
     ledger, kept = Ledger(), []
     with ledger.watch():
@@ -67,14 +68,14 @@ def train_once(objective: Objective, **options: object) -> tuple[float, torch.Te
 @pytest.mark.parametrize("oracle_bias", [False, True])
 def test_memory_stays_flat_over_detached_iterations(layerwise: bool, oracle_bias: bool) -> None:
     objective = Objective(layerwise, oracle_bias)
-    one, three = (train_once(objective, separator=SMALL, iterations=i, detach=True)[0] for i in (1, 3))
+    one, three = (train_once(objective, dprnn=SMALL, iterations=i, detach=True)[0] for i in (1, 3))
     assert three <= 1.1 * one
 
 
 def test_without_detach_memory_grows_and_recomputing_takes_half_of_the_growth() -> None:
     growth = {}
     for recompute in (False, True):
-        options = {"separator": replace(SMALL, recompute=recompute), "detach": False}
+        options = {"dprnn": replace(SMALL, recompute=recompute), "detach": False}
         one, three = (train_once(Objective(), iterations=i, **options)[0] for i in (1, 3))
         growth[recompute] = three - one
     assert growth[False] > 0
@@ -84,7 +85,7 @@ def test_without_detach_memory_grows_and_recomputing_takes_half_of_the_growth() 
 @pytest.mark.parametrize("detach", [False, True])
 def test_recomputing_changes_no_gradient(detach: bool) -> None:
     plain, recomputed = (
-        train_once(Objective(), separator=replace(SMALL, recompute=r), iterations=2, detach=detach)[1]
+        train_once(Objective(), dprnn=replace(SMALL, recompute=r), iterations=2, detach=detach)[1]
         for r in (False, True)
     )
     torch.testing.assert_close(recomputed, plain, rtol=0, atol=0)

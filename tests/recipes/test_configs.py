@@ -74,10 +74,10 @@ def test_a_row_is_what_its_name_says(row) -> None:
         if domain == "time"
         else {"kind": "stft", "filters": 257, "window": 512, "hop": 256}
     )
-    assert model["separator"] == {
-        **{"simo_blocks": int(simo), "siso_blocks": int(siso), "chunk": 100 if domain == "time" else 24},
-        **{"features": 64, "hidden": 128, "recompute": False},
-    }
+    assert model["separator"] == {"simo_blocks": int(simo), "siso_blocks": int(siso)}
+    chunk = 100 if domain == "time" else 24
+    assert model["dprnn"] == {"features": 64, "hidden": 128, "chunk": chunk, "recompute": False}
+    assert (model["block"], model["mask"], model["feedback"]) == ("dprnn", "real", "estimates")
     assert model["iterations"] == int(iterations or 1)
     assert [not model["detach"], not model["share_simo"], objective["layerwise"], objective["oracle_bias"]] == [
         option == name for name in ("nodetach", "ownsimo", "layerwise", "oracle")

@@ -21,7 +21,7 @@ ROOT = Path(__file__).resolve().parents[2]
 RECIPE = ROOT / "egs/libri2mix"
 PARTS = ("train-clean-5", "dev-clean-2", "test-other")
 TINY = {
-    "model": {"separator": {"features": 4, "hidden": 4, "simo_blocks": 1, "siso_blocks": 0}, "iterations": 1},
+    "model": {"separator": {"siso_blocks": 0}, "dprnn": {"features": 4, "hidden": 4}},
     "data": {"segment_s": 0.3},
     "train": {"epochs": 1, "batch_size": 2, "workers": 0, "device": "cpu"},
 }

@@ -17,7 +17,7 @@ from itersep.report.summary import read_summary
 ROOT = Path(__file__).resolve().parents[2]
 TINY = """
 model:
-  separator: {features: 8, hidden: 8, chunk: 24}
+  dprnn: {features: 8, hidden: 8, chunk: 24}
 data: {epoch_size: 2}
 train: {epochs: 1, batch_size: 2, workers: 0, device: cpu}
 """

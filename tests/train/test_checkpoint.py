@@ -95,7 +95,7 @@ def test_what_is_trained_may_not_change(experiment: Build, setting: str, value: 
 def test_where_and_for_how_long_it_is_trained_may_change(experiment: Build) -> None:
     options = ("epochs=9", "patience=3", "save_every_s=1", "device=auto", "threads=2", "workers=3", "accumulate=2")
     one = experiment()
-    other = experiment(*(f"--train.{option}" for option in options), "--model.separator.recompute=true")
+    other = experiment(*(f"--train.{option}" for option in options), "--model.dprnn.recompute=true")
     check_same_experiment(one.config, other.config, "last.pt")
     assert fingerprint(one.model, one.config) == fingerprint(other.model, other.config)
 

@@ -24,8 +24,8 @@ def test_defaults_are_the_papers(tmp_path: Path) -> None:
     parser = config_parser()
     tree = yaml.safe_load(parser.dump(parser.parse_args([])))
     assert tree["model"]["filterbank"] == {"kind": "learned", "filters": 128, "window": 32, "hop": 16}
-    separator = {"simo_blocks": 1, "siso_blocks": 2, "features": 64, "hidden": 128, "chunk": 100}
-    assert separator.items() <= tree["model"]["separator"].items()
+    assert tree["model"]["separator"] == {"simo_blocks": 1, "siso_blocks": 2}
+    assert {"features": 64, "hidden": 128, "chunk": 100}.items() <= tree["model"]["dprnn"].items()
     optimizer = tree["optimizer"]
     assert [optimizer[name] for name in ("lr", "decay", "decay_epochs", "clip_norm")] == [1e-3, 0.98, 2, 5]
     assert (tree["train"]["epochs"], tree["train"]["patience"], tree["data"]["epoch_size"]) == (100, 10, 20000)
@@ -35,7 +35,8 @@ def test_later_files_and_options_override_and_the_rest_stays(experiment: Build, 
     overlay = tmp_path / "overlay.yaml"
     overlay.write_text("model: {separator: {siso_blocks: 3}}\ntrain: {epochs: 7, seed: 4}\n")
     built = experiment("--config", str(overlay), "--train.seed=5")
-    assert built.config["model"]["separator"] | {"siso_blocks": 3, "features": 8} == built.config["model"]["separator"]
+    assert built.config["model"]["separator"] == {"simo_blocks": 1, "siso_blocks": 3}
+    assert built.config["model"]["dprnn"] | {"features": 8} == built.config["model"]["dprnn"]
     assert (built.train.epochs, built.train.seed, built.train.batch_size) == (7, 5, 2)
     assert len(built.model.siso.blocks) == 3
 
@@ -151,7 +152,7 @@ def test_one_pass_may_be_all_epochs_where_there_is_no_later_iteration(experiment
 
 
 def test_initial_weights_follow_from_the_seed(experiment: Build) -> None:
-    first, same, other = (experiment(f"--train.seed={seed}").model.mask.linear.weight for seed in (1, 1, 2))
+    first, same, other = (experiment(f"--train.seed={seed}").model.head.linear.weight for seed in (1, 1, 2))
     assert torch.equal(first, same) and not torch.equal(first, other)
 
 

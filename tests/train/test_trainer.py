@@ -302,7 +302,7 @@ def test_a_step_that_is_not_finite_is_skipped_and_counted(
 
 def test_a_step_whose_gradient_is_not_finite_is_left_out(experiment: Build, tmp_path: Path) -> None:
     trainer, ref = Trainer(experiment(), tmp_path), torch.randn(2, 2, 1000)
-    trainer.model.mask.linear.bias.register_hook(lambda grad: grad * math.inf)
+    trainer.model.head.linear.bias.register_hook(lambda grad: grad * math.inf)
     before = [parameter.clone() for parameter in trainer.model.parameters()]
     trainer.step(ref.sum(1), ref)
     assert trainer.progress.skipped == 1

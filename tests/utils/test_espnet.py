@@ -16,7 +16,7 @@ RATE = 8000
 TINY = {
     "model": {
         "filterbank": {"kind": "stft", "filters": 33, "window": 64, "hop": 32},
-        "separator": {"features": 8, "hidden": 8, "chunk": 8},
+        "dprnn": {"features": 8, "hidden": 8, "chunk": 8},
         "iterations": 2,
     },
     "train": {"epochs": 1, "batch_size": 2, "workers": 0, "threads": 1, "device": "cpu"},

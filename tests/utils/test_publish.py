@@ -106,7 +106,7 @@ def test_the_hub_reads_the_cards_metadata(run_experiment: Path, publish: Callabl
 def test_scores_of_other_weights_are_refused(run_experiment: Path, publish: Callable) -> None:
     built = load_model(run_experiment)
     with torch.no_grad():
-        built[0].mask.linear.bias += 1e-3
+        built[0].head.linear.bias += 1e-3
     save_checkpoint(run_experiment / "best.pt", {"config": built[1], "model": built[0].state_dict()})
     ended = publish(run_experiment)
     assert ended.status == 2 and "test_2mix: the scores are not of best.pt" in ended.err

@@ -243,7 +243,7 @@ def experiment_dir(tmp_path: Path) -> Path:
     """An untrained small network's best.pt."""
     parser = config_parser()
     sizes = ["filterbank.kind=stft", "filterbank.filters=33", "filterbank.window=64", "filterbank.hop=32",
-             "separator.features=8", "separator.hidden=8", "separator.chunk=8"]  # fmt: skip
+             "dprnn.features=8", "dprnn.hidden=8", "dprnn.chunk=8"]  # fmt: skip
     options = [f"--model.{size}" for size in sizes] + [f"--data.simulation.sample_rate={RATE}"]
     experiment = build_experiment(parser, parser.parse_args(options))
     state = {"config": experiment.config, "model": experiment.model.state_dict()}

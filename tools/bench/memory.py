@@ -4,6 +4,7 @@
 import itertools
 import statistics
 import time
+from dataclasses import replace
 from multiprocessing.connection import Connection
 from typing import Literal
 
@@ -13,15 +14,15 @@ from jsonargparse.typing import PositiveInt
 from itersep.cli import run_program
 from itersep.errors import UserError
 from itersep.losses.objective import Objective
+from itersep.models.blocks.dprnn import DPRNNSpec
 from itersep.models.filterbank import FilterbankSpec
 from itersep.models.iterative import IterativeSeparator
-from itersep.models.separator import SeparatorSpec
 from itersep.train.runtime import autocast, can_use_bf16, choose_device, keep_freed_memory, peak_memory_mib
 
 SAMPLE_RATE, LENGTH_S, STEPS = 16000, 4, 4
 NETWORKS = {
-    "time": (FilterbankSpec(), SeparatorSpec),
-    "freq": (FilterbankSpec("stft", 257, 512, 256), lambda **options: SeparatorSpec(chunk=24, **options)),
+    "time": (FilterbankSpec(), DPRNNSpec()),
+    "freq": (FilterbankSpec("stft", 257, 512, 256), DPRNNSpec(chunk=24)),
 }
 
 
@@ -80,8 +81,9 @@ def measure(
     keep_freed_memory()
     place = choose_device(device)
     before = peak_memory_mib(place)
-    filterbank, separator = NETWORKS[domain]
-    model = IterativeSeparator(filterbank, separator(recompute=recompute), iterations=iterations, detach=detach)
+    filterbank, sizes = NETWORKS[domain]
+    sizes = replace(sizes, recompute=recompute)
+    model = IterativeSeparator(filterbank, iterations=iterations, detach=detach, dprnn=sizes)
     model = model.to(place)
     optimizer = torch.optim.Adam(model.parameters(), fused=True)
     mix = torch.randn(batch_size, LENGTH_S * SAMPLE_RATE, device=place)

@@ -14,15 +14,15 @@ from jsonargparse.typing import PositiveFloat, PositiveInt
 
 from itersep.cli import run_program
 from itersep.inference import Separator
+from itersep.models.blocks.dprnn import DPRNNSpec
 from itersep.models.filterbank import FilterbankSpec
 from itersep.models.iterative import IterativeSeparator
-from itersep.models.separator import SeparatorSpec
 
 RATE = 16000
 # The paper's networks (section 3.2) with 1 + 2 blocks; weights change no time.
 DOMAINS = {
-    "time": (FilterbankSpec(), SeparatorSpec(simo_blocks=1, siso_blocks=2)),
-    "freq": (FilterbankSpec("stft", 257, 512, 256), SeparatorSpec(simo_blocks=1, siso_blocks=2, chunk=24)),
+    "time": (FilterbankSpec(), DPRNNSpec()),
+    "freq": (FilterbankSpec("stft", 257, 512, 256), DPRNNSpec(chunk=24)),
 }
 
 

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from itersep.cli import run_program
 from itersep.losses.pit import pit
 from itersep.losses.sdr import snr
+from itersep.models.blocks.dprnn import DPRNNSpec
 from itersep.models.filterbank import FilterbankSpec
 from itersep.models.iterative import IterativeSeparator
 from itersep.models.separator import SeparatorSpec
@@ -149,8 +150,8 @@ def make_step(
 
 def itersep_network() -> nn.Module:
     """Ours: three SIMO blocks, one iteration."""
-    separator = SeparatorSpec(BLOCKS, 0, FEATURES, HIDDEN, CHUNK)
-    return IterativeSeparator(FilterbankSpec("learned", FILTERS, WINDOW, HOP), separator, SOURCES)
+    filterbank, sizes = FilterbankSpec("learned", FILTERS, WINDOW, HOP), DPRNNSpec(FEATURES, HIDDEN, CHUNK)
+    return IterativeSeparator(filterbank, SeparatorSpec(BLOCKS, 0), sources=SOURCES, dprnn=sizes)
 
 
 def asteroid_network() -> nn.Module:

@@ -12,6 +12,7 @@ from itersep.cli import run_program
 from itersep.errors import UserError
 from itersep.parallel import take_part
 from itersep.report.experiment import leave_out_outdated, read_experiment
+from itersep.train.config import complete_config
 
 TEST_SET = "test_2mix"
 
@@ -37,7 +38,8 @@ class Training:
             record = leave_out_outdated(read_experiment(folder))
         except UserError:  # scores of another training than the last
             return "started"
-        if compare_configs(record.config, resolve_configs(self.configs)) or not record.finished:
+        config = complete_config(record.config, folder / "config.yaml")
+        if compare_configs(config, resolve_configs(self.configs)) or not record.finished:
             return "started"
         scored = [one for one in record.sets if one.name == TEST_SET and one.row(self.row.iterations)]
         return "done" if scored else "trained"

@@ -14,7 +14,7 @@ import yaml
 
 from itersep.cli import parse
 from itersep.errors import UserError
-from itersep.report.cost import count_macs, count_parameters
+from itersep.models.cost import count_macs, count_parameters
 from itersep.train.checkpoint import MAY_CHANGE, flatten
 from itersep.train.config import config_parser, plain_config
 
@@ -80,9 +80,9 @@ class PaperRow:
         return count_macs(self.config["model"], length, iterations) / mixtures["length_s"] / 1e9
 
     def scale_of(self, config: Mapping[str, Any]) -> dict[str, tuple[Any, Any]] | None:
-        """In what a configuration differs from this row's: setting -> (its value, the row's); None: another row.
+        """In what a complete configuration differs from this row's: setting -> (its value, the row's).
 
-        Fresh and rendered mixtures are no difference in scale.
+        None: it is of another row. Fresh and rendered mixtures are no difference in scale.
         """
         differences = compare_configs(config, self.config)
         if any(key.startswith(NETWORK) for key in differences):
@@ -118,14 +118,13 @@ class PaperTables:
 
 
 def compare_configs(config: Mapping[str, Any], wanted: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
-    """In what a stored configuration differs from a wanted one: setting -> (its value, the wanted one).
+    """In what a complete configuration differs from a wanted one: setting -> (its value, the wanted one).
 
-    Left out are the seed, on what machine it ran, and settings of the data and the training that it does not have
-    because it is of an older version.
+    The seed and the machine it ran on are left out.
     """
     found, wanted = flatten(config), flatten(wanted)
-    keys = found.keys() | {key for key in wanted if key.startswith(NETWORK)}
-    differing = [key for key in sorted(keys - NO_SCALE) if found.get(key) != wanted.get(key)]
+    keys = (found.keys() | wanted.keys()) - NO_SCALE
+    differing = [key for key in sorted(keys) if found.get(key) != wanted.get(key)]
     return {key: (found.get(key), wanted.get(key)) for key in differing}
 
 

@@ -11,6 +11,7 @@ from itersep.metrics import Mean, mean_interval
 from itersep.report.experiment import ExperimentRecord, ScoredSet
 from itersep.report.summary import mixture_means
 from itersep.score import read_scores
+from itersep.train.config import complete_config
 from paper.rows import PaperTables
 
 
@@ -64,8 +65,9 @@ def compare(paper: PaperTables, records: Sequence[ExperimentRecord]) -> Compared
     """
     scales: dict[Scale, Runs] = {}
     for record in records:
-        for row in paper.rows if record.config else ():
-            differences = row.scale_of(record.config)
+        config = complete_config(record.config, record.folder / "config.yaml") if record.config else {}
+        for row in paper.rows if config else ():
+            differences = row.scale_of(config)
             for scored in record.sets if differences is not None else ():
                 runs = scales.setdefault(_describe_scale(paper, record, scored, differences), {})
                 runs.setdefault(row.name, []).append(Run(record, scored))

@@ -1,16 +1,8 @@
+import pytest
 import torch
 from torch import nn
 
-from itersep.models.dprnn import DPRNNBlock, GlobalNorm
-
-
-def test_global_norm_is_group_norm_with_one_group() -> None:
-    norm, theirs = GlobalNorm(5), nn.GroupNorm(1, 5, eps=1e-8)
-    nn.init.normal_(norm.gain)
-    nn.init.normal_(norm.offset)
-    theirs.load_state_dict({"weight": norm.gain.data, "bias": norm.offset.data})
-    x = torch.randn(3, 4, 6, 5)
-    torch.testing.assert_close(norm(x), theirs(x.permute(0, 3, 1, 2)).permute(0, 2, 3, 1))
+from itersep.models.blocks.dprnn import DPRNNBlock, DPRNNSpec
 
 
 def test_block_treats_each_example_alone() -> None:
@@ -39,3 +31,9 @@ def test_block_is_residual() -> None:
         nn.init.zeros_(path.norm.gain)
     x = torch.randn(2, 5, 7, 4)
     torch.testing.assert_close(block(x), x)
+
+
+@pytest.mark.parametrize("options", [{"features": 0}, {"hidden": 0}, {"chunk": 7}])
+def test_impossible_sizes_are_refused_by_name(options: dict) -> None:
+    with pytest.raises(ValueError, match=next(iter(options))):
+        DPRNNSpec(**options)
