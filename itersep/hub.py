@@ -26,9 +26,8 @@ from safetensors.torch import load_file, save
 from itersep.errors import UserError
 from itersep.files import read_json, read_text, write_aside, write_text
 from itersep.models.iterative import IterativeSeparator
-from itersep.train.checkpoint import load_weights
-from itersep.train.config import rebuild_experiment
-from itersep.train.versions import update_config, update_weights
+from itersep.train.network import load_weights, rebuild_model
+from itersep.train.versions import update_config
 
 WEIGHTS, CARD, CONFIG = "model.safetensors", "README.md", "config.json"
 NOT_FETCHED = {  # the first that fits
@@ -67,10 +66,10 @@ class PretrainedModel(ModelHubMixin):
         folder = _find_folder(pretrained_model_name_or_path, **options)
         again = "fetch or publish the model again"
         config = update_config(read_json(folder / CONFIG, "name a folder that utils/publish.py wrote", again))
-        model = rebuild_experiment(config, folder / CONFIG).model
-        load_weights(model, update_weights(_read_weights(folder / WEIGHTS)), folder / WEIGHTS)
+        model = rebuild_model(config, folder / CONFIG)
+        load_weights(model, _read_weights(folder / WEIGHTS), folder / WEIGHTS)
         card = folder / CARD
-        return cls(model.eval(), config, read_text(card, again) if card.exists() else "")
+        return cls(model, config, read_text(card, again) if card.exists() else "")
 
     def _save_pretrained(self, save_directory: Path) -> None:
         """Write all three files (the mixin has removed the old config.json, and keeps those that it finds)."""

@@ -77,7 +77,7 @@ class Separator:
 
     def __init__(self, network: IterativeSeparator, config: dict[str, Any], windows: WindowSpec = WindowSpec()) -> None:  # noqa: B008 - frozen
         self.network, self.config, self.windows = network, config, windows
-        self.sample_rate: int = config["data"]["simulation"]["sample_rate"]
+        self.sample_rate: int = network.sample_rate
         self.sources, self.iterations = network.sources, network.iterations
 
     def separate(

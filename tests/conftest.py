@@ -116,6 +116,7 @@ def config(speech_dir: Path, noise_dir: Path, mixture_dir: Path, tmp_path: Path)
     path = tmp_path / "small.yaml"
     tree = {
         "model": {
+            "sample_rate": RATE,
             "filterbank": {"kind": "stft", "filters": 33, "window": 64, "hop": 32},
             "dprnn": {"features": 8, "hidden": 8, "chunk": 8},
             "iterations": 2,
@@ -125,7 +126,7 @@ def config(speech_dir: Path, noise_dir: Path, mixture_dir: Path, tmp_path: Path)
             "noise": str(noise_dir),
             "dev": str(mixture_dir),
             "epoch_size": 10,
-            "simulation": {"sample_rate": 8000, "length_s": 0.5},
+            "simulation": {"length_s": 0.5},
         },
         "train": {"epochs": 3, "batch_size": 2, "workers": 0, "threads": 1, "device": "cpu"},
     }

@@ -94,9 +94,9 @@ LISTED = {
     "noise_snr": np.float64(10.0),
 }
 CONFIG = {
-    "model": {"filterbank": {"kind": "stft", "filters": 33}, "dprnn": {"chunk": 8}, "iterations": 2},
+    "model": {"filterbank": {"kind": "stft", "filters": 33}, "dprnn": {"chunk": 8}, "sample_rate": 8000},
     "objective": {"layerwise": True},
-    "data": {"mode": "fresh", "noise": None, "simulation": {"sample_rate": 8000, "t60_s": [0.1, 0.5]}},
+    "data": {"mode": "fresh", "noise": None, "simulation": {"t60_s": [0.1, 0.5]}},
     "optimizer": {"lr": 1e-3, "schedule": "cosine"},
     "train": {"epochs": 3, "precision": "bf16"},
 }

@@ -126,12 +126,13 @@ def world(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterat
 SMALL = {
     "model": {
         "filterbank": {"kind": "stft", "filters": 33, "window": 64, "hop": 32},
+        "sample_rate": RATE,
         "dprnn": {"features": 8, "hidden": 8, "chunk": 8},
         "iterations": 2,
     },
     "data": {
         **{"train": "speech", "noise": "noise", "dev": "set", "epoch_size": 2},
-        "simulation": {"sample_rate": RATE, "length_s": 0.25, "t60_s": [0.1, 0.15]},
+        "simulation": {"length_s": 0.25, "t60_s": [0.1, 0.15]},
     },
     "train": {"epochs": 1, "batch_size": 1, "workers": 0, "threads": 1, "device": "cpu"},
 }

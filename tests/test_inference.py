@@ -24,7 +24,7 @@ from itersep.train.checkpoint import save_checkpoint
 from itersep.train.config import Experiment
 
 RATE = 8000
-CONFIG = {"data": {"simulation": {"sample_rate": RATE}}, "model": {}}
+CONFIG = {"model": {}}
 
 
 class Bands(nn.Module):
@@ -33,7 +33,7 @@ class Bands(nn.Module):
     Each iteration halves what it lacks of them.
     """
 
-    sources, iterations = 2, 4
+    sample_rate, sources, iterations = RATE, 2, 4
 
     def __init__(self) -> None:
         super().__init__()

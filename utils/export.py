@@ -20,7 +20,7 @@ def main() -> None:
     )
     options = parse(parser)
     model, config = load_network(Path(options.model))
-    rate, iterations = config["data"]["simulation"]["sample_rate"], options.iterations or model.iterations
+    rate, iterations = model.sample_rate, options.iterations or model.iterations
     differences = export_onnx(model, options.out, rate, iterations)
     print(f"{options.out}: {rate} Hz, iterations: {iterations}; largest difference between onnxruntime and torch:")
     for length, difference in differences.items():

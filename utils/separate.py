@@ -40,7 +40,7 @@ def main(
         mixtures_sha256=files_sha256(mixtures),
         sources=network.sources,
         iterations=iterations or network.iterations,
-        sample_rate=config["data"]["simulation"]["sample_rate"],
+        sample_rate=network.sample_rate,
         device=place,
     )
     notes = {"command": command_line().removesuffix(f" --part {part}"), "trained_for": network.iterations}

@@ -29,6 +29,7 @@ class IterativeSeparator(nn.Module):
         separator: numbers of SIMO and SISO blocks
         block: kind of block, a name in `itersep.models.blocks.BLOCKS`; its sizes are the group of that name
         mask: kind of mask, a name in `itersep.models.masks.MASKS`
+        sample_rate: of its signals, in hertz
         sources: number C of sources in a mixture
         iterations: separations in training, and in inference where not asked otherwise
         feedback: what an iteration takes from the one before: estimates (the paper's), state (the last feature
@@ -44,6 +45,7 @@ class IterativeSeparator(nn.Module):
         separator: SeparatorSpec = SeparatorSpec(),  # noqa: B008 - frozen
         block: str = "dprnn",
         mask: str = "real",
+        sample_rate: int = 16000,
         sources: int = 2,
         iterations: int = 1,
         feedback: Feedback = "estimates",
@@ -52,12 +54,14 @@ class IterativeSeparator(nn.Module):
         **specs: BlockSpec,
     ) -> None:
         super().__init__()
-        if sources < 1 or iterations < 1:
-            raise ValueError(f"model.sources ({sources}) and model.iterations ({iterations}) must be at least 1")
+        for name, value in (("sample_rate", sample_rate), ("sources", sources), ("iterations", iterations)):
+            if value < 1:
+                raise ValueError(f"model.{name} must be at least 1, not {value}")
         for name, value, known in (("block", block, BLOCKS), ("mask", mask, MASKS)):
             if value not in known:
                 raise ValueError(f"model.{name} is '{value}'; it is one of {', '.join(known)}")
-        self.sources, self.iterations, self.detach, self.feedback = sources, iterations, detach, feedback
+        self.sample_rate, self.sources, self.iterations = sample_rate, sources, iterations
+        self.feedback, self.detach = feedback, detach
         self.filterbank = make_filterbank(filterbank)
         self.mask = MASKS[mask]()
         if self.mask.parts not in (None, self.filterbank.parts):

@@ -42,13 +42,13 @@ def render_card(
 
 def _describe_model(record: ExperimentRecord) -> str:
     model, separator = record.config["model"], record.config["model"]["separator"]
-    rate = record.config["data"]["simulation"]["sample_rate"]
     parameters = f"; {record.run['parameters']:,} parameters" if "parameters" in record.run else ""
     return (
-        f"Separates a recording of {model['sources']} people who speak at once, one microphone at {rate} Hz, into one "
-        f"signal for each, and does so again and again with its own estimates as further input. An iterative separator "
-        f"of itersep: {model['filterbank']['kind']} filterbank, {separator['simo_blocks']} SIMO and "
-        f"{separator['siso_blocks']} SISO blocks, trained for iterations: {model['iterations']}{parameters}."
+        f"Separates a recording of {model['sources']} people who speak at once, one microphone at "
+        f"{model['sample_rate']} Hz, into one signal for each, and does so again and again with its own estimates as "
+        f"further input. An iterative separator of itersep: {model['filterbank']['kind']} filterbank, "
+        f"{separator['simo_blocks']} SIMO and {separator['siso_blocks']} SISO blocks, trained for iterations: "
+        f"{model['iterations']}{parameters}."
     )
 
 

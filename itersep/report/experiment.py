@@ -16,6 +16,7 @@ from itersep.separate import model_sha256, read_separation
 from itersep.settings import parse_yaml
 from itersep.train.checkpoint import load_model
 from itersep.train.history import AGAIN, loss_order, read_history
+from itersep.train.versions import update_config
 
 log = logging.getLogger(__name__)
 
@@ -101,7 +102,7 @@ def read_experiment(folder: str | Path) -> ExperimentRecord:
         raise UserError(f"{folder}: no such experiment folder")
     file = folder / "config.yaml"
     text = read_text(file, AGAIN) if file.exists() else ""
-    config = parse_yaml(text, file) if text else {}
+    config = update_config(parse_yaml(text, file)) if text else {}
     if not all(isinstance(part, dict) for part in config.values()):
         raise UserError(f"{file}: is no configuration of an experiment; {AGAIN}")
     trained_for = config.get("model", {}).get("iterations", 0)

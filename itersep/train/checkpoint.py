@@ -1,12 +1,9 @@
 """Checkpoints: written aside and renamed, read without running any code they may hold."""
 
-import hashlib
 import io
-import json
 import logging
 import os
 import warnings
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,21 +11,11 @@ import torch
 
 from itersep.errors import UserError
 from itersep.files import write_aside
-from itersep.models.blocks import BLOCKS
 from itersep.models.iterative import IterativeSeparator
-from itersep.train.config import rebuild_experiment
+from itersep.train.network import load_weights, rebuild_model
 from itersep.train.versions import update_config, update_weights
 
 log = logging.getLogger(__name__)
-
-# What may differ between a checkpoint and the run that goes on from it: where and for how long, not what is trained.
-# Device, threads, parts of a batch and number of processes change it by rounding alone, and a run may have to move to a
-# machine with other memory and cores.
-MAY_CHANGE = (
-    *("train.epochs", "train.patience", "train.save_every_s"),
-    *("train.device", "train.threads", "train.workers", "train.accumulate"),
-    *(f"model.{block}.recompute" for block in BLOCKS),
-)
 
 
 def save_checkpoint(path: str | Path, state: dict[str, Any], keep: Path | None = None) -> None:
@@ -58,7 +45,7 @@ def load_checkpoint(path: str | Path) -> dict[str, Any]:
 
 def _update(state: dict[str, Any]) -> dict[str, Any]:
     """A state that an earlier version stored, as this one has it."""
-    state |= {"config": update_config(state["config"]), "model": update_weights(state["model"])}
+    state["config"] = update_config(state["config"])
     if isinstance(state.get("best"), list):
         state["best"] = [best | {"model": update_weights(best["model"])} for best in state["best"]]
     return state
@@ -100,53 +87,6 @@ def load_model(path: str | Path) -> tuple[IterativeSeparator, dict[str, Any]]:
     if path.is_dir():
         path = path / "best.pt"
     state = load_checkpoint(path)
-    model = rebuild_experiment(state["config"], path).model
+    model = rebuild_model(state["config"], path)
     load_weights(model, state["model"], path)
-    return model.eval(), state["config"]
-
-
-def load_weights(model: IterativeSeparator, weights: dict[str, torch.Tensor], origin: object) -> None:
-    """Load weights; UserError names ``origin`` where they are another model's."""
-    try:
-        model.load_state_dict(weights)
-    except (RuntimeError, AttributeError, TypeError):  # the latter two of what is no tensor, or has no name
-        raise UserError(f"{origin}: its weights are not of the model that its configuration describes") from None
-
-
-def check_same_experiment(stored: dict[str, Any], current: dict[str, Any], path: str | Path) -> None:
-    """Raise UserError naming the first setting in which a checkpoint to go on from differs from the configuration.
-
-    A setting that the checkpoint's version did not know counts as having had its default.
-    """
-    old, new = (fixed_settings(config) for config in (rebuild_experiment(stored, path).config, current))
-    for name in sorted(old.keys() | new.keys()):
-        if old.get(name) != new.get(name):
-            raise UserError(
-                f"{path}: was trained with {name} = {old.get(name)}, not {new.get(name)}; "
-                "set it back, or train into another folder"
-            )
-
-
-def fixed_settings(config: dict[str, Any]) -> dict[str, Any]:
-    """The settings, as one level, that must stay the same in a run that goes on."""
-    settings = flatten(config)
-    may_change = set(MAY_CHANGE)
-    if settings["optimizer.schedule"] == "cosine":  # which ends at the last epoch
-        may_change.remove("train.epochs")
-    return {name: value for name, value in settings.items() if name not in may_change}
-
-
-def fingerprint(model: IterativeSeparator, config: dict[str, Any]) -> int:
-    """A number of 48 bits, which a float holds whole, for the weights and all settings that must not change."""
-    digest = hashlib.sha256(json.dumps(fixed_settings(config), sort_keys=True).encode())
-    for value in model.state_dict().values():
-        digest.update(value.cpu().numpy().tobytes())
-    return int.from_bytes(digest.digest()[:6], "big")
-
-
-def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """A configuration as one level: {"train": {"seed": 0}} to {"train.seed": 0}."""
-    flat = {}
-    for name, value in tree.items():
-        flat.update(flatten(value, f"{prefix}{name}.") if isinstance(value, dict) else {f"{prefix}{name}": value})
-    return flat
+    return model, state["config"]

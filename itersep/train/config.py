@@ -1,25 +1,25 @@
 """The configuration of an experiment: yaml checked against the constructors of what it configures."""
 
+import hashlib
+import json
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
-import torch
-import yaml
-from jsonargparse import ArgumentError, ArgumentParser, Namespace
+from jsonargparse import ArgumentParser, Namespace
 
-from itersep.cli import check_values, instantiate, known_settings, make_parser, one_line
+from itersep.cli import make_parser
 from itersep.data.dataset import DataSpec
 from itersep.errors import UserError
 from itersep.losses.objective import Objective
 from itersep.models.blocks import BLOCKS
 from itersep.models.filterbank import FilterbankSpec
 from itersep.models.iterative import IterativeSeparator
-from itersep.settings import check_settings
-from itersep.train.versions import update_config
+from itersep.train.network import TRAINING_GROUPS, add_model_settings, build, parse_stored, plain_settings, rebuild
 
 MOST_THREADS = 1024
-MISFIT = "its configuration does not fit this version"
 
 
 @dataclass(frozen=True)
@@ -116,23 +116,18 @@ class Experiment:
     train: TrainSpec
 
 
-PARTS = {
-    "model": IterativeSeparator,
-    "objective": Objective,
-    "data": DataSpec,
-    "optimizer": OptimizerSpec,
-    "train": TrainSpec,
-}
+PARTS = dict(zip(TRAINING_GROUPS, (Objective, DataSpec, OptimizerSpec, TrainSpec), strict=True))
 
 
 def config_parser() -> ArgumentParser:
     """Parser of experiment yaml files, laid over each other in order, and of overrides on the command line."""
     parser = make_parser("Train an iterative separator.")
     parser.add_argument("--config", action="config", help="yaml file; may be given again, later ones override")
+    add_model_settings(parser)
     for name, part in PARTS.items():
         parser.add_class_arguments(part, name, sub_configs=True, fail_untyped=True)
-    for name, spec in BLOCKS.items():
-        parser.add_class_arguments(spec, f"model.{name}", sub_configs=True, fail_untyped=True)
+    for name in ("sample_rate", "sources"):  # the model's; mixtures are made to fit it
+        parser.link_arguments(f"model.{name}", f"data.simulation.{name}")
     return parser
 
 
@@ -147,19 +142,8 @@ def build_experiment(parser: ArgumentParser, parsed: Namespace) -> Experiment:
 
 
 def _build_parts(parser: ArgumentParser, parsed: Namespace) -> Experiment:
-    try:
-        with torch.random.fork_rng(devices=[]):  # a program that loads a model keeps its own random state
-            torch.manual_seed(parsed.train.seed)
-            built = instantiate(parser, parsed)
-    except (RuntimeError, MemoryError):  # torch's, of an allocation
-        raise UserError("model: no memory for a network of these sizes; make it smaller") from None
-    experiment = Experiment(plain_config(parser, parsed), **{name: built[name] for name in PARTS})
-    if experiment.model.sources != experiment.data.simulation.sources:
-        raise UserError(
-            f"model.sources is {experiment.model.sources} but data.simulation.sources is "
-            f"{experiment.data.simulation.sources}; make them equal"
-        )
-    return experiment
+    built = build(parser, parsed, parsed.train.seed)
+    return Experiment(plain_config(parser, parsed), built["model"], **{name: built[name] for name in PARTS})
 
 
 def _check_sense(experiment: Experiment) -> None:
@@ -189,43 +173,71 @@ def _check_sense(experiment: Experiment) -> None:
 
 
 def plain_config(parser: ArgumentParser, parsed: Namespace) -> dict[str, Any]:
-    """What was parsed as plain data, nulls and defaults included: from it, the same is parsed again.
-
-    The sizes of blocks of other kinds than the model's are left out.
-    """
-    config = yaml.safe_load(parser.dump(parsed, skip_unset=False))
-    for name in BLOCKS.keys() - {config["model"]["block"]}:
-        del config["model"][name]
-    return {name: config[name] for name in PARTS}
+    """What was parsed as plain data, in the order of the parts: `plain_settings` of all of them."""
+    config = plain_settings(parser, parsed)
+    return {name: config[name] for name in ("model", *PARTS)}
 
 
 def complete_config(config: Any, origin: object) -> dict[str, Any]:
     """A stored configuration, of this version or an earlier one, with the defaults of settings that it lacks.
 
-    UserError names ``origin`` where the configuration does not fit this code, such as by a setting that is unknown.
+    UserError is that of `parse_stored`.
     """
-    return plain_config(*_parse_stored(config, origin))
+    parser = config_parser()
+    return plain_config(parser, parse_stored(parser, config, origin))
 
 
 def rebuild_experiment(config: Any, origin: object) -> Experiment:
-    """Build the experiment of a stored configuration, whoever stored it: nothing is imported, no other file is read.
+    """Build the experiment of a stored configuration. UserError is that of `parse_stored`."""
+    parser = config_parser()
+    parsed = parse_stored(parser, config, origin)
+    return rebuild(origin, lambda: _build_parts(parser, parsed))
 
-    UserError is that of `complete_config`.
+
+# What may differ between a checkpoint and the run that resumes from it: where and for how long, not what is trained.
+# Device, threads, parts of a batch and number of processes change it by rounding alone, and a run may have to move to a
+# machine with other memory and cores.
+MAY_CHANGE = (
+    *("train.epochs", "train.patience", "train.save_every_s"),
+    *("train.device", "train.threads", "train.workers", "train.accumulate"),
+    *(f"model.{block}.recompute" for block in BLOCKS),
+)
+
+
+def check_same_experiment(stored: dict[str, Any], current: dict[str, Any], path: str | Path) -> None:
+    """Raise UserError naming the first setting in which a checkpoint to resume from differs from the configuration.
+
+    A setting that the checkpoint's version did not know counts as having had its default.
     """
-    stored = _parse_stored(config, origin)
-    try:
-        return _build_parts(*stored)
-    except UserError as error:
-        raise UserError(f"{origin}: {MISFIT} ({error})") from None
+    old, new = (fixed_settings(config) for config in (complete_config(stored, path), current))
+    for name in sorted(old.keys() | new.keys()):
+        if old.get(name) != new.get(name):
+            raise UserError(
+                f"{path}: was trained with {name} = {old.get(name)}, not {new.get(name)}; "
+                "set it back, or train into another folder"
+            )
 
 
-def _parse_stored(config: Any, origin: object) -> tuple[ArgumentParser, Namespace]:
-    parser, misfit = config_parser(), f"{origin}: {MISFIT}"
-    config = update_config(config) if isinstance(config, dict) else config
-    check_settings(config, known_settings(parser), misfit)
-    try:
-        parsed = parser.parse_object(config)
-        check_values(parser, parsed)
-    except (ArgumentError, TypeError, ValueError, OverflowError) as error:
-        raise UserError(f"{misfit} ({one_line(error)})") from None
-    return parser, parsed
+def fixed_settings(config: dict[str, Any]) -> dict[str, Any]:
+    """The settings, as one level, that must stay the same in a run that is resumed."""
+    settings = flatten(config)
+    may_change = set(MAY_CHANGE)
+    if settings["optimizer.schedule"] == "cosine":  # which ends at the last epoch
+        may_change.remove("train.epochs")
+    return {name: value for name, value in settings.items() if name not in may_change}
+
+
+def fingerprint(model: IterativeSeparator, config: dict[str, Any]) -> int:
+    """A number of 48 bits, which a float holds whole, for the weights and all settings that must not change."""
+    digest = hashlib.sha256(json.dumps(fixed_settings(config), sort_keys=True).encode())
+    for value in model.state_dict().values():
+        digest.update(value.cpu().numpy().tobytes())
+    return int.from_bytes(digest.digest()[:6], "big")
+
+
+def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """A configuration as one level: {"train": {"seed": 0}} to {"train.seed": 0}."""
+    flat = {}
+    for name, value in tree.items():
+        flat.update(flatten(value, f"{prefix}{name}.") if isinstance(value, dict) else {f"{prefix}{name}": value})
+    return flat

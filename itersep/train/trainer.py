@@ -20,17 +20,10 @@ from itersep.files import text_digest
 from itersep.losses.pit import pit
 from itersep.losses.sdr import si_sdr
 from itersep.train.average import BestEpochs
-from itersep.train.checkpoint import (
-    check_same_experiment,
-    clear_checkpoints,
-    fingerprint,
-    last_checkpoint,
-    load_checkpoint,
-    load_weights,
-    save_checkpoint,
-)
-from itersep.train.config import Experiment, learning_rate
+from itersep.train.checkpoint import clear_checkpoints, last_checkpoint, load_checkpoint, save_checkpoint
+from itersep.train.config import Experiment, check_same_experiment, fingerprint, learning_rate
 from itersep.train.distributed import ALONE, World
+from itersep.train.network import load_weights
 from itersep.train.progress import Progress, RunLog
 from itersep.train.runtime import (
     StopSignals,

@@ -9,7 +9,8 @@ from collections.abc import Mapping
 from typing import Any, TypeVar
 
 MOVED_SETTINGS = {  # oldest first
-    f"model.separator.{name}": f"model.dprnn.{name}" for name in ("features", "hidden", "chunk", "recompute")
+    **{f"model.separator.{name}": f"model.dprnn.{name}" for name in ("features", "hidden", "chunk", "recompute")},
+    **{f"data.simulation.{name}": f"model.{name}" for name in ("sample_rate", "sources")},
 }
 MOVED_WEIGHTS = {  # patterns of names
     r"^simo\.(\d+)\.(norm|bottleneck)\.": r"simo.\1.embedding.\2.",
@@ -28,8 +29,8 @@ def update_config(config: Mapping[str, Any]) -> dict[str, Any]:
         if source is not None and name in source:
             *groups, new_name = new.split(".")
             target = _find(config, groups, make=True)
-            if target is not None and new_name not in target:
-                target[new_name] = source.pop(name)
+            if target is not None and target.setdefault(new_name, source[name]) == source[name]:
+                del source[name]
     return config
 
 

@@ -6,14 +6,8 @@ import pytest
 import torch
 
 from itersep.errors import UserError
-from itersep.train.checkpoint import (
-    check_same_experiment,
-    fingerprint,
-    load_checkpoint,
-    load_model,
-    save_checkpoint,
-)
-from itersep.train.config import Experiment
+from itersep.train.checkpoint import load_checkpoint, load_model, save_checkpoint
+from itersep.train.config import Experiment, check_same_experiment, fingerprint
 
 Build = Callable[..., Experiment]
 

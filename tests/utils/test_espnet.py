@@ -15,6 +15,7 @@ from itersep.report.summary import read_summary
 RATE = 8000
 TINY = {
     "model": {
+        "sample_rate": RATE,
         "filterbank": {"kind": "stft", "filters": 33, "window": 64, "hop": 32},
         "dprnn": {"features": 8, "hidden": 8, "chunk": 8},
         "iterations": 2,
@@ -80,9 +81,8 @@ def test_espnets_directories_train_and_score_as_they_are(train_and_score, tmp_pa
     monkeypatch.chdir(tmp_path)  # where dump/ lies
     folders = {name: write_espnet(tmp_path, name, rng, speakers) for name in ("tr_min_8k", "cv_min_8k", "tt_min_8k")}
     before = {path: path.stat().st_mtime_ns for path in Path("dump").rglob("*")}
-    simulation = {"sample_rate": RATE, "sources": speakers}
     data = {"mode": "rendered", "train": str(folders["tr_min_8k"]), "dev": str(folders["cv_min_8k"]), "segment_s": 0.25}
-    config = {**TINY, "model": {**TINY["model"], "sources": speakers}, "data": data | {"simulation": simulation}}
+    config = {**TINY, "model": {**TINY["model"], "sources": speakers}, "data": data}
     summary = train_and_score(config, folders["tt_min_8k"])
     assert (summary["mixtures"], summary["speakers"]) == (4, speakers)
     assert [row["iteration"] for row in summary["iterations"]] == [0, 1, 2]
@@ -93,10 +93,11 @@ def test_three_speakers_are_drawn_trained_and_scored(
     train_and_score, program, speech_dir, noise_dir, tmp_path, monkeypatch
 ):
     monkeypatch.chdir(tmp_path)
-    simulation = {"sample_rate": RATE, "length_s": 0.5, "sources": 3, "t60_s": [0.1, 0.15]}
+    simulation = {"length_s": 0.5, "t60_s": [0.1, 0.15]}
     Path("simulate.yaml").write_text(yaml.safe_dump(simulation))
     for name in ("dev_3mix", "test_3mix"):
-        options = ["--speech", speech_dir, "--noise", noise_dir, "--spec", "simulate.yaml", "--count", 3, "--out", name]
+        options = ["--speech", speech_dir, "--noise", noise_dir, "--spec", "simulate.yaml", "--out", name]
+        options += ["--spec.sample_rate", RATE, "--spec.sources", 3, "--count", 3]
         assert program("simulate.py", *options).status == 0
     data = {"train": str(speech_dir), "noise": str(noise_dir), "dev": "dev_3mix", "epoch_size": 4}
     config = {**TINY, "model": {**TINY["model"], "sources": 3}, "data": {**data, "simulation": "simulate.yaml"}}
@@ -124,7 +125,7 @@ def test_what_is_no_file_is_refused_in_a_sentence(program, tmp_path, monkeypatch
     first, *rest = table.read_text().splitlines(keepends=True)
     table.write_text(f"{first.split()[0]} {value}\n" + "".join(rest))
     ended = program("train.py", "--out", "exp", "--data.mode=rendered", f"--data.train={folder}", "--data.dev=x",
-                    "--data.simulation.sample_rate=8000")  # fmt: skip
+                    "--model.sample_rate=8000")  # fmt: skip
     assert ended.status == 2 and ended.err.count("\n") == 1
     assert f"{folder}/spk2.scp:1: " in ended.err and said in ended.err
     assert not Path("exp").exists()

@@ -88,8 +88,8 @@ def test_a_published_experiment_is_its_best_model_and_a_card_of_its_run(
     ],
 )
 def test_the_card_says_of_the_mixtures_what_was_configured(settings: dict[str, Any], told: str) -> None:
-    drawn = {"sample_rate": 8000, "t60_s": [0.1, 0.5], "noise_snr_db": [10.0, 20.0], "length_s": 4.0}
-    network = {"sources": 2, "iterations": 2, "filterbank": {"kind": "stft"}}
+    drawn = {"t60_s": [0.1, 0.5], "noise_snr_db": [10.0, 20.0], "length_s": 4.0}
+    network = {"sample_rate": 8000, "sources": 2, "iterations": 2, "filterbank": {"kind": "stft"}}
     config = {"model": {**network, "separator": {"simo_blocks": 1, "siso_blocks": 2}}}
     config["data"] = {**settings, "simulation": drawn}
     record = ExperimentRecord("tiny", Path("exp/tiny"), {}, config, "0f", [], [])

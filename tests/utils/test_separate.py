@@ -244,7 +244,7 @@ def experiment_dir(tmp_path: Path) -> Path:
     parser = config_parser()
     sizes = ["filterbank.kind=stft", "filterbank.filters=33", "filterbank.window=64", "filterbank.hop=32",
              "dprnn.features=8", "dprnn.hidden=8", "dprnn.chunk=8"]  # fmt: skip
-    options = [f"--model.{size}" for size in sizes] + [f"--data.simulation.sample_rate={RATE}"]
+    options = [f"--model.{size}" for size in sizes] + [f"--model.sample_rate={RATE}"]
     experiment = build_experiment(parser, parser.parse_args(options))
     state = {"config": experiment.config, "model": experiment.model.state_dict()}
     save_checkpoint(tmp_path / "exp" / "best.pt", state)

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from paper.rows import read_paper
 
-from itersep.train.checkpoint import flatten
+from itersep.train.config import flatten
 
 ROOT = Path(__file__).resolve().parents[3]
 RECIPE = ROOT / "egs/librispeech_nonspeech"

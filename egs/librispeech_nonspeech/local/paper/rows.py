@@ -15,8 +15,7 @@ import yaml
 from itersep.cli import parse
 from itersep.errors import UserError
 from itersep.models.cost import count_macs, count_parameters
-from itersep.train.checkpoint import MAY_CHANGE, flatten
-from itersep.train.config import config_parser, plain_config
+from itersep.train.config import MAY_CHANGE, config_parser, flatten, plain_config
 
 ROWS = Path(__file__).resolve().parent.parent / "rows.yaml"
 NETWORK = ("model.", "objective.")
@@ -75,9 +74,8 @@ class PaperRow:
 
     def gmacs(self, iterations: int) -> float:
         """10^9 multiply-accumulates a second of audio of so many iterations."""
-        mixtures = self.config["data"]["simulation"]
-        length = int(mixtures["length_s"] * mixtures["sample_rate"])
-        return count_macs(self.config["model"], length, iterations) / mixtures["length_s"] / 1e9
+        model, length_s = self.config["model"], self.config["data"]["simulation"]["length_s"]
+        return count_macs(model, round(length_s * model["sample_rate"]), iterations) / length_s / 1e9
 
     def scale_of(self, config: Mapping[str, Any]) -> dict[str, tuple[Any, Any]] | None:
         """In what a complete configuration differs from this row's: setting -> (its value, the row's).
