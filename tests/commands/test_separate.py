@@ -152,7 +152,7 @@ def test_estimates_that_would_clip_are_scaled_together(run: Callable, tmp_path: 
     plain = [soundfile.read(tmp_path / "out" / f"a_spk{c}.wav")[0] for c in (1, 2)]
     state = load_checkpoint(model / "best.pt")
     for name, weights in state["model"].items():
-        if name.startswith("mask."):
+        if name.startswith("head."):
             weights *= 100  # and the last iteration's masks more than that
     save_checkpoint(model / "best.pt", state)
     status, said, _ = run(path)

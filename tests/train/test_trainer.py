@@ -130,7 +130,7 @@ def test_what_the_network_draws_at_random_is_drawn_again_after_an_interruption(
 ) -> None:
     def build(name: str) -> Trainer:
         trainer = Trainer(experiment("--train.epochs=1"), tmp_path / name)
-        trainer.model.mask.register_forward_pre_hook(
+        trainer.model.head.register_forward_pre_hook(
             lambda mask, args: (torch.nn.functional.dropout(args[0], 0.2, mask.training), *args[1:])
         )
         return trainer
@@ -255,7 +255,7 @@ def test_the_network_trains_in_training_mode_and_is_validated_in_evaluation_mode
     experiment: Build, tmp_path: Path
 ) -> None:
     trainer, modes = Trainer(experiment("--train.epochs=2"), tmp_path), set()
-    trainer.model.mask.register_forward_pre_hook(lambda mask, _: modes.add((mask.training, torch.is_grad_enabled())))
+    trainer.model.head.register_forward_pre_hook(lambda mask, _: modes.add((mask.training, torch.is_grad_enabled())))
     trainer.fit()
     assert modes == {(True, True), (False, False)}
     assert [record["mixtures"] for record in history(tmp_path)] == [10, 20]

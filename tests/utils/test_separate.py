@@ -285,7 +285,7 @@ def test_the_program_says_that_it_scaled(
 ) -> None:
     state = load_checkpoint(experiment_dir / "best.pt")
     for name, weights in state["model"].items():
-        if name.startswith("mask."):
+        if name.startswith("head."):
             weights *= 1000
     save_checkpoint(experiment_dir / "best.pt", state)
     options = ("--model", experiment_dir, "--data", mixture_dir, "--out", tmp_path / "out")
