@@ -189,3 +189,14 @@ def file_digest(path: str | Path, algorithm: str = "sha256") -> str:
         while block := file.read(1 << 20):
             digest.update(block)
     return digest.hexdigest()
+
+
+def content_digest(path: str | Path) -> str:
+    """SHA-256 of a file's bytes, which a process reads once, and again where size or time of change differ."""
+    state = os.stat(path)
+    return _content_digest(os.fspath(path), state.st_ino, state.st_size, state.st_mtime_ns)
+
+
+@cache
+def _content_digest(path: str, *state: int) -> str:
+    return file_digest(path)

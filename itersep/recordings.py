@@ -3,61 +3,66 @@
 import errno
 import json
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, Any, Literal
 
 import numpy as np
 import soundfile
 
-from itersep.data.audio import fitting_gain, to_pcm
+from itersep.data.audio import SAMPLE_BYTES, Subtype, clear_time, fitting_gain, to_subtype
 from itersep.data.datadir import read_table
 from itersep.errors import UserError
 from itersep.files import check_name, file_digest, parse_json, write_aside
 
 SUFFIXES = {".wav", ".flac", ".ogg", ".mp3"}  # looked for in folders; a file that is named may have any
 BLOCK_S = 1.0  # read at a time
-LONGEST_WAV = 2**31 - 64  # samples of 16 bits in a file whose header counts its bytes by 32
+LONGEST_WAV = 2**32 - 128  # bytes of samples in a file whose header counts them by 32 bits
 JOURNAL = "separated.jsonl"
 
 
 @dataclass(frozen=True)
 class Recording:
-    """An audio file, or the chosen channel of one. ``name`` is that of its estimates, and may have folders in it."""
+    """An audio file, or one channel of several. ``name`` is that of its estimates, and may have folders in it."""
 
     name: str
     path: Path
     channel: int  # from 0
     sample_rate: int
     length: int
+    subtype: str  # in soundfile's words, such as PCM_16; empty where it is not known
 
     def identity(self) -> dict[str, object]:
-        """What tells this recording, as it is now, from others."""
-        state = self.path.stat()
-        path = str(self.path)
-        return {"recording": path, "channel": self.channel + 1, "bytes": state.st_size, "changed_ns": state.st_mtime_ns}
+        """What tells what is heard in this recording from others, wherever it lies. Reads all of the file."""
+        return {"recording_sha256": file_digest(self.path), "channel": self.channel + 1}
 
 
-def find_recordings(inputs: Sequence[str], out_dir: Path, channel: int | None = None) -> list[Recording]:
+def find_recordings(
+    inputs: Sequence[str], out_dir: Path, channel: int | Literal["all"] | None = None
+) -> list[Recording]:
     """The recordings that files, folders (with all in them) and Kaldi tables (.scp) stand for, all of them opened once.
 
-    Folders keep their structure; what lies in ``out_dir`` is passed over. ``channel`` counts from 1 and is needed
-    where a file has several. Raises UserError that names an input which is missing, is no audio or has another
-    channel, or two that would be written as one.
+    Folders keep their structure; what lies in ``out_dir`` is passed over. ``channel`` counts from 1, or is "all", and
+    is needed where a file has several. Raises UserError that names an input which is missing, is no audio or has
+    another channel, or two that would be written as one.
     """
-    named: dict[str, Path] = {}
+    found: dict[tuple[str, Path], None] = {}
     for given in inputs:
         for name, path in _expand(Path(given), out_dir):
             check_name(path)
-            if name in named and named[name] != path:
-                raise UserError(
-                    f"{path}: its estimates would have the same names as those of {named[name]}; "
-                    "rename one, or separate it into another --out"
-                )
-            named[name] = path
-    return [_open(name, path, channel) for name, path in named.items()]
+            found[name, path] = None
+    recordings = [recording for name, path in found for recording in _open(name, path, channel)]
+    named: dict[str, Recording] = {}
+    for recording in recordings:
+        other = named.setdefault(recording.name, recording)
+        if other is not recording:
+            raise UserError(
+                f"{recording.path}: its estimates would have the same names as those of {other.path}; "
+                "rename one, or separate it into another --out"
+            )
+    return recordings
 
 
 def read_blocks(recording: Recording) -> Iterator[np.ndarray]:
@@ -78,8 +83,10 @@ def read_blocks(recording: Recording) -> Iterator[np.ndarray]:
         )
 
 
-def write_estimates(pieces: Iterator[np.ndarray], paths: Sequence[Path], sample_rate: int) -> float:
-    """Write pieces (C, n) of estimates to C files of 16 bits, in the formats of their suffixes, aside and renamed.
+def write_estimates(
+    pieces: Iterator[np.ndarray], paths: Sequence[Path], sample_rate: int, subtype: Subtype = "PCM_16"
+) -> float:
+    """Write pieces (C, n) of estimates to C files of ``subtype``, in the formats of their suffixes, aside and renamed.
 
     Returns the factor that all were scaled by, 1 unless they would have clipped. To know it, the estimates are kept in
     an unnamed file first, four bytes a sample, so that no length needs memory and nothing is left of a run that ends.
@@ -96,43 +103,73 @@ def write_estimates(pieces: Iterator[np.ndarray], paths: Sequence[Path], sample_
         gain = fitting_gain(peak)
         with ExitStack() as stack:
             asides = [stack.enter_context(write_aside(path)) for path in paths]
-            _encode(raw, asides, np.float32(gain), sample_rate, length)
+            _encode(raw, asides, np.float32(gain), sample_rate, length, subtype)
     return gain
 
 
 class Notes:
-    """What was done in a folder, one line a recording, so that the same command does not do it again."""
+    """How the estimates in a folder were made, one line a recording: so that nothing is done twice, or written over."""
 
     def __init__(self, out_dir: Path) -> None:
         self.path = out_dir / JOURNAL
-        self.lines = dict(self._read())
+        self.by_file: dict[str, dict[str, Any]] = {}
+        for note in self._read():
+            self._take(note)
 
-    def has(self, recording: Recording, how: dict[str, object], paths: Sequence[Path]) -> bool:
-        """Whether the recording, as it is now, was separated like this, and its estimates are there as they were."""
-        note = self.lines.get(recording.name, {})
-        alike = all(path.exists() for path in paths) and note | recording.identity() | how == note
-        return alike and note.get("files_sha256") == _digests(paths)
+    def has(self, recording: Recording, how: Mapping[str, object], paths: Sequence[Path], overwrite: bool) -> bool:
+        """Whether what the recording holds was separated like this, and its estimates are there as they were.
 
-    def add(
-        self, recording: Recording, how: dict[str, object], result: dict[str, object], paths: Sequence[Path]
-    ) -> None:
-        """Note that a recording is done, and what its estimates are."""
-        note = {"name": recording.name} | recording.identity() | how | result | {"files_sha256": _digests(paths)}
+        Raises UserError where one of the files was made from something else, unless it may be overwritten.
+        """
+        found = {path: self.by_file.get(_file_key(recording, path)) for path in paths if path.exists()}
+        held = {path: note for path, note in found.items() if note}
+        if not held:
+            return False
+        wanted = recording.identity() | how
+        different = {path: note for path, note in held.items() if note | wanted != note}
+        if different and not overwrite:
+            path, note = next(iter(different.items()))
+            raise UserError(
+                f"{path}: was made {_difference(note, wanted, recording)}; choose another --out, or replace it by "
+                "--overwrite"
+            )
+        same = len(held) == len(paths) and not different
+        return same and all(note["files_sha256"][path.name] == file_digest(path) for path, note in held.items())
+
+    def add(self, recording: Recording, made: Mapping[str, object], paths: Sequence[Path]) -> None:
+        """Note that a recording is done, how it was ``made``, and what its estimates are."""
+        digests = {path.name: file_digest(path) for path in paths}
+        note = {"name": recording.name, "recording": str(recording.path), **made, "files_sha256": digests}
         torn = self.path.exists() and not self.path.read_bytes().endswith(b"\n")  # by a kill
         with open(self.path, "a", encoding="utf-8") as file:
             file.write("\n" * torn + json.dumps(note, ensure_ascii=False) + "\n")
-        self.lines[recording.name] = note
+        self._take(note)
 
-    def _read(self) -> Iterator[tuple[str, dict[str, object]]]:
+    def _take(self, note: dict[str, Any]) -> None:
+        folder = Path(str(note.get("name"))).parent
+        files = note.get("files_sha256")
+        self.by_file |= {str(folder / file): note for file in (files if isinstance(files, dict) else ())}
+
+    def _read(self) -> Iterator[dict[str, Any]]:
         text = self.path.read_text(encoding="utf-8", errors="replace") if self.path.exists() else ""
         for line in text.split("\n"):
             with suppress(UserError):  # cut short or damaged: its recording is done again
-                note = parse_json(line, self.path, "")
-                yield str(note.get("name")), note
+                yield parse_json(line, self.path, "")
 
 
-def _digests(paths: Sequence[Path]) -> dict[str, str]:
-    return {path.name: file_digest(path) for path in paths}
+def _file_key(recording: Recording, path: Path) -> str:
+    """A file of a recording's estimates as `Notes` knows it: by its path in the folder."""
+    return str(Path(recording.name).parent / path.name)
+
+
+def _difference(note: Mapping[str, object], wanted: Mapping[str, object], recording: Recording) -> str:
+    """In words, what a note says otherwise than it is wanted."""
+    other = {name: note.get(name) for name in wanted if note.get(name) != wanted[name]}
+    if other.keys() & {"recording_sha256", "channel"}:
+        return f"from other audio ({note.get('recording')}) than {recording.path} holds"
+    if "model_sha256" in other:
+        return f"by another model ({note.get('model')})"
+    return f"with {', '.join(f'{name} {value}, not {wanted[name]}' for name, value in other.items())}"
 
 
 def _expand(given: Path, out_dir: Path) -> Iterator[tuple[str, Path]]:
@@ -154,7 +191,8 @@ def _expand(given: Path, out_dir: Path) -> Iterator[tuple[str, Path]]:
         yield given.stem, given
 
 
-def _open(name: str, path: Path, channel: int | None) -> Recording:
+def _open(name: str, path: Path, channel: int | Literal["all"] | None) -> list[Recording]:
+    """The recordings of a file: those of several channels have the channel in their names."""
     if not path.exists():
         raise UserError(f"{path}: no such file")
     try:
@@ -162,31 +200,38 @@ def _open(name: str, path: Path, channel: int | None) -> Recording:
     except (soundfile.LibsndfileError, TypeError) as error:
         raise UserError(f"{path}: cannot be read as audio ({_reason(error)}); mend or remove it") from None
     if channel is None and info.channels > 1:
-        raise UserError(f"{path}: has {info.channels} channels; choose one by --channel")
-    if channel is not None and channel > info.channels:
+        raise UserError(f"{path}: has {info.channels} channels; choose one by --channel, or all")
+    if isinstance(channel, int) and channel > info.channels:
         raise UserError(f"{path}: has {info.channels} channels, and no channel {channel}; choose another --channel")
     if info.frames == 0:
         raise UserError(f"{path}: holds no samples; remove it")
-    return Recording(name, path, (channel or 1) - 1, info.samplerate, info.frames)
+    chosen = range(1, info.channels + 1) if channel == "all" else [channel or 1]
+    names = {c: f"{name}_ch{c}" if info.channels > 1 else name for c in chosen}
+    return [Recording(names[c], path, c - 1, info.samplerate, info.frames, info.subtype) for c in chosen]
 
 
-def _encode(raw: IO[bytes], paths: Sequence[Path], gain: np.float32, sample_rate: int, length: int) -> None:
-    """Samples of C signals in turn, float32, to C files of 16 bits."""
+def _encode(
+    raw: IO[bytes], paths: Sequence[Path], gain: np.float32, sample_rate: int, length: int, subtype: Subtype
+) -> None:
+    """Samples of C signals in turn, float32, to C files of ``subtype``."""
     raw.seek(0)
     with ExitStack() as stack:
         files = []
         for path in paths:
             kind = path.suffix[1:].upper()
-            kind = "RF64" if kind == "WAV" and length > LONGEST_WAV else kind
-            file = soundfile.SoundFile(path, "w", sample_rate, 1, "PCM_16", format=kind)
+            kind = "RF64" if kind == "WAV" and length * SAMPLE_BYTES[subtype] > LONGEST_WAV else kind
+            file = soundfile.SoundFile(path, "w", sample_rate, 1, subtype, format=kind)
             files.append(stack.enter_context(closing(file)))
         while block := raw.read(4 * len(paths) * round(BLOCK_S * sample_rate or 1)):
             samples = np.frombuffer(block, dtype=np.float32).reshape(-1, len(paths))
             for file, signal in zip(files, samples.T, strict=True):
                 try:
-                    file.write(to_pcm(signal * gain))
+                    file.write(to_subtype(signal * gain, subtype))
                 except (soundfile.LibsndfileError, AssertionError):  # soundfile asserts that all was written
                     raise OSError(errno.ENOSPC, "cannot be written whole", file.name) from None
+    for path in paths:
+        with open(path, "r+b") as written:
+            clear_time(written)
 
 
 def _reason(error: Exception) -> str:

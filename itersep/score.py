@@ -45,10 +45,6 @@ class Job:
     est: tuple[tuple[str, ...], ...]
     sample_rate: int
 
-    def files(self) -> list[str]:
-        """All of them."""
-        return [self.mix, *self.ref, *(file for row in self.est for file in row)]
-
 
 def find_jobs(data_dir: str | Path, separated_dir: str | Path) -> list[Job]:
     """What there is to score in a data directory and the folder of its estimates.
@@ -116,14 +112,17 @@ def _score_in_one_thread(job: Job) -> list[Score]:
 
 
 def scored_files_sha256(jobs: Sequence[Job], separated_dir: str | Path) -> str:
-    """A digest of the tables and the audio that scores are made from, which tells whether they are still those.
+    """A digest of all that scores are made from: separation.json, which has that of the mixtures, and the audio.
 
-    It is another if a file was made anew, and asks no clock which file is newer. Raises UserError that names a missing
-    file.
+    It tells whether scores are of these estimates and references, wherever they lie. Raises UserError that names a
+    missing file.
     """
-    tables = [Path(separated_dir) / "separation.json", *Path(separated_dir).glob("iter*/spk*.scp")]
-    names = [*map(str, tables), *(file for job in jobs for file in job.files())]
-    return files_sha256({name: name for name in names})
+    files = {"separation.json": str(Path(separated_dir) / "separation.json")}
+    for job in jobs:
+        files |= {f"{job.utt} ref{c}": file for c, file in enumerate(job.ref, start=1)}
+        for i, row in enumerate(job.est, start=1):
+            files |= {f"{job.utt} iter{i} est{c}": file for c, file in enumerate(row, start=1)}
+    return files_sha256(files)
 
 
 def write_scores(path: str | Path, scores: Iterable[Score]) -> None:

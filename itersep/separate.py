@@ -23,10 +23,10 @@ import torch
 from torch import nn
 from tqdm import tqdm
 
-from itersep.data.audio import fitting_gain, read_audio, write_audio
-from itersep.data.datadir import read_table, write_table
+from itersep.data.audio import Subtype, file_subtype, fitting_gain, kept_subtype, read_audio, write_audio
+from itersep.data.datadir import read_table, update_table, write_table
 from itersep.errors import UserError
-from itersep.files import claimed, locked, read_json, write_text
+from itersep.files import claimed, content_digest, locked, read_json, write_text
 from itersep.journal import Journal
 from itersep.parallel import take_part
 
@@ -36,7 +36,7 @@ class Separation:
     """What makes a folder of estimates what it is: were any of it another, the estimates would be others."""
 
     model_sha256: str
-    mixtures_sha256: str
+    mixtures_sha256: str  # see `files_sha256`
     sources: int
     iterations: int
     sample_rate: int
@@ -57,8 +57,9 @@ def separate_set(
     ``part`` "I/N" does one share of them beside other processes, and leaves the tables to a call without. ``notes`` go
     into separation.json: "command", and "trained_for", the iterations that the model was trained with.
 
-    What an interrupted run left is gone on with, if it was made by the same model, mixtures and options; otherwise it
-    is removed and made again. Raises UserError for audio that cannot be used, for a folder that is not ours, and while
+    What an interrupted run left is gone on with, if it was made by the same model, mixtures and options, wherever they
+    and the folder were then; otherwise it is removed and made again. Estimates have as many bits as their mixture's
+    file. Raises UserError for audio that cannot be used, for a folder that is not ours, and while
     another process separates into it; but parts may be done side by side.
 
     Each mixture has one thread: on idle cores that is as fast as all threads on one mixture, on busy ones far faster,
@@ -95,7 +96,8 @@ def _separate_missing(
         if not mix.size:
             raise UserError(f"{mixtures[utt]}: holds no samples; remove it from the data")
         est = separate(model, mix, made_by.iterations, made_by.device)
-        return _write_estimates(utt, est, files[utt], made_by.sample_rate)
+        subtype = kept_subtype(file_subtype(mixtures[utt]))
+        return _write_estimates(utt, est, files[utt], made_by.sample_rate, subtype)
 
     if todo:
         done = len(mine) - len(todo)
@@ -170,17 +172,16 @@ def model_sha256(model: nn.Module, config: Mapping[str, Any]) -> str:
 
 
 def files_sha256(files: Mapping[str, str]) -> str:
-    """A digest of names, paths, sizes and times of change: another if a file was made anew. Reads no file.
+    """A digest of names and contents: the same wherever the files lie, another if one of them was changed.
 
-    Raises UserError that names a missing file.
+    Reads all of them. Raises UserError that names a missing file.
     """
     digest = hashlib.sha256()
-    for name in sorted(files):
+    for name in tqdm(sorted(files), "reading", unit="file", delay=2, leave=False, disable=None):
         try:
-            state = Path(files[name]).stat()
+            digest.update(f"{name} {content_digest(files[name])}\n".encode())
         except FileNotFoundError:
             raise UserError(f"{files[name]}: no such file, though it is listed; run the stage that makes it") from None
-        digest.update(f"{name} {files[name]} {state.st_size} {state.st_mtime_ns}\n".encode())
     return digest.hexdigest()
 
 
@@ -219,22 +220,22 @@ def _estimate_files(out_dir: Path, utt: str, made_by: Separation) -> list[list[P
     ]
 
 
-def _write_estimates(utt: str, est: np.ndarray, files: list[list[Path]], sample_rate: int) -> float:
+def _write_estimates(utt: str, est: np.ndarray, files: list[list[Path]], sample_rate: int, subtype: Subtype) -> float:
     """Write estimates (I, C, T), all by the one gain that is returned, so that they compare by ear."""
     if not np.isfinite(est).all():
         raise UserError(f"{utt}: the model's estimates are not finite numbers; train it again")
     gain = fitting_gain(float(np.abs(est).max(initial=0.0)))
     for i, row in enumerate(files):
         for c, file in enumerate(row):
-            write_audio(file, est[i, c] * np.float32(gain), sample_rate)
+            write_audio(file, est[i, c] * np.float32(gain), sample_rate, subtype=subtype)
     return gain
 
 
 def _write_tables(out_dir: Path, files: Mapping[str, list[list[Path]]], gains: Mapping[str, float], anew: bool) -> None:
-    """utt2gain in order, and the tables of the estimates; where they stand already, only if asked to."""
+    """utt2gain in order, and the tables of the estimates; where they stand already, only if asked to, or if moved."""
     folders = [[file.parent for file in row] for row in next(iter(files.values()))]
     tables = {folder.with_suffix(".scp"): (i, c) for i, row in enumerate(folders) for c, folder in enumerate(row)}
     if anew or not all(path.exists() for path in tables):
         write_table(out_dir / "utt2gain", gains)
-        for path, (i, c) in tables.items():
-            write_table(path, {utt: files[utt][i][c] for utt in files})
+    for path, (i, c) in tables.items():
+        update_table(path, {utt: files[utt][i][c] for utt in files})

@@ -2,6 +2,7 @@
 """Stage 4: estimates of exp/<name>/<set> and references of data/<set> -> scores.csv and summary.json there."""
 
 import json
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from itersep.files import write_text
 from itersep.report.bins import summarize_bins
 from itersep.report.stopping import summarize_stopping
 from itersep.report.summary import describe, name_files, read_summary, summarize
-from itersep.score import find_jobs, score_all, scored_files_sha256, write_scores
+from itersep.score import Job, find_jobs, score_all, scored_files_sha256, write_scores
 from itersep.separate import read_separation, read_trained_for
 from itersep.simulate.manifest import read_mixtures
 
@@ -29,21 +30,28 @@ def main(data: str, separated: str, nj: PositiveInt = 1) -> None:
     """
     folder = Path(separated)
     jobs = find_jobs(data, folder)
-    origin = {"data": data, "files_sha256": scored_files_sha256(jobs, folder)}
-    summary, note = find_summary(folder, origin["files_sha256"]), " (done before)"
-    if not summary:
-        manifest = Path(data) / "mixtures.jsonl"
-        drawn = read_mixtures(manifest) if manifest.exists() else []
-        scores = score_all(jobs, nj)
-        write_scores(folder / "scores.csv", scores)
-        origin["model_sha256"] = read_separation(folder).model_sha256
-        summary, note = origin | summarize(scores, read_trained_for(folder)) | {"command": command_line()}, ""
-        summary["stopping"] = summarize_stopping(scores)
-        if drawn:
-            summary["bins"] = summarize_bins(scores, drawn)
-        summary["listen"] = name_files(summary["listen"], jobs)
+    digest = scored_files_sha256(jobs, folder)
+    before = find_summary(folder, digest)
+    origin = {"data": data, "files_sha256": digest, "model_sha256": read_separation(folder).model_sha256}
+    summary = origin | (before or score(jobs, Path(data), folder, nj))
+    summary |= {"data": data, "listen": name_files(summary["listen"], jobs)}  # which may have moved since
+    if summary != before:
         write_text(folder / "summary.json", json.dumps(summary, indent=2, allow_nan=False) + "\n")
+    note = " (done before)" if before else ""
     print(f"{folder / 'summary.json'}: {summary['mixtures']} mixtures{note}\n{describe(summary)}")
+
+
+def score(jobs: Sequence[Job], data: Path, folder: Path, nj: int) -> dict[str, Any]:
+    """Score all mixtures into scores.csv of ``folder``; what summary.json says of the scores."""
+    manifest = data / "mixtures.jsonl"
+    drawn = read_mixtures(manifest) if manifest.exists() else []
+    scores = score_all(jobs, nj)
+    write_scores(folder / "scores.csv", scores)
+    summary = summarize(scores, read_trained_for(folder)) | {"command": command_line()}
+    summary["stopping"] = summarize_stopping(scores)
+    if drawn:
+        summary["bins"] = summarize_bins(scores, drawn)
+    return summary
 
 
 def find_summary(folder: Path, files_sha256: str) -> dict[str, Any] | None:

@@ -9,6 +9,7 @@ from jsonargparse.typing import PositiveFloat, PositiveInt
 from tqdm import tqdm
 
 from itersep.cli import command_line, guard, make_parser, parse
+from itersep.data.audio import Subtype, kept_subtype
 from itersep.errors import UserError
 from itersep.inference import Separator, load
 from itersep.recordings import JOURNAL, Notes, Recording, find_recordings, read_blocks, write_estimates
@@ -23,29 +24,25 @@ def main() -> None:
 
 def separate_recordings(options: Namespace) -> None:
     """Separate all that was asked for and is not done; says what was written."""
+    _check_subtype(options)
     out_dir = Path(options.out)
     recordings = find_recordings(options.inputs, out_dir, options.channel)
     model, iterations = _load_model(options)
-    notes = Notes(out_dir)
-    how = {
-        "model_sha256": model_sha256(model.network, model.config["model"]),
-        "iterations": iterations,
-        "until_change_db": options.until_change_db,
-        "window_s": model.windows.length_s,
-        "overlap_s": model.windows.overlap_s,
-    }
+    notes, how = Notes(out_dir), _describe(model, iterations, options)
+    hows = {r.name: how | {"subtype": options.subtype or kept_subtype(r.subtype, options.format)} for r in recordings}
     targets = {
         r.name: [out_dir / f"{r.name}_spk{c}.{options.format}" for c in range(1, model.sources + 1)] for r in recordings
     }
     _spare_recordings(recordings, targets)
-    todo = [r for r in recordings if not notes.has(r, how, targets[r.name])]
+    todo = [r for r in recordings if not notes.has(r, hows[r.name], targets[r.name], options.overwrite)]
     scaled = 0
     total_s = sum(r.length / r.sample_rate for r in todo)
     form = "{l_bar}{bar}| {n:.0f}/{total:.0f} s [{elapsed}<{remaining}]"
     with tqdm(total=total_s, desc="separating", bar_format=form, disable=None) as progress:
         for recording in todo:
-            result = _separate_one(model, recording, how, targets[recording.name], progress)
-            notes.add(recording, how, result | {"command": command_line()}, targets[recording.name])
+            made = {"model": options.model or "that of the package", **recording.identity(), **hows[recording.name]}
+            result = _separate_one(model, recording, made, targets[recording.name], progress)
+            notes.add(recording, made | result | {"command": command_line()}, targets[recording.name])
             scaled += result["gain"] < 1
             took = f", {result['iterations_used']:g} iterations" if options.until_change_db is not None else ""
             progress.write(f"{recording.path} -> {' '.join(map(str, targets[recording.name]))}{took}")
@@ -53,6 +50,28 @@ def separate_recordings(options: Namespace) -> None:
         print(f"{out_dir}: {len(recordings) - len(todo)} of {len(recordings)} recordings were done before")
     if scaled:
         print(f"{out_dir}: estimates of {scaled} recordings would have clipped and were scaled; {notes.path} tells how")
+    finer = [r for r in todo if hows[r.name]["subtype"] != (options.subtype or kept_subtype(r.subtype))]
+    if finer:
+        print(f"{out_dir}: {len(finer)} recordings have more bits than flac's 24; --format wav keeps them")
+
+
+def _check_subtype(options: Namespace) -> None:
+    """Raise UserError where files of the format cannot have the subtype."""
+    if options.format == "flac" and options.subtype in ("PCM_32", "FLOAT"):
+        raise UserError(
+            f"--subtype {options.subtype}: flac holds 24 bits at most; choose PCM_24 or PCM_16, or --format wav"
+        )
+
+
+def _describe(model: Separator, iterations: int, options: Namespace) -> dict[str, object]:
+    """What makes estimates what they are, besides the recording: were any of it another, they would be others."""
+    return {
+        "model_sha256": model_sha256(model.network, model.config["model"]),
+        "iterations": iterations,
+        "until_change_db": options.until_change_db,
+        "window_s": model.windows.length_s,
+        "overlap_s": model.windows.overlap_s,
+    }
 
 
 def _load_model(options: Namespace) -> tuple[Separator, int]:
@@ -93,15 +112,15 @@ def _separate_one(
             yield piece.est
             progress.update(piece.est.shape[1] / recording.sample_rate)
 
-    gain = write_estimates(estimates(), paths, recording.sample_rate)
+    gain = write_estimates(estimates(), paths, recording.sample_rate, how["subtype"])
     return {"gain": gain, "iterations_used": round(sum(used) / len(used), 3)}
 
 
 def _parse() -> Namespace:
     parser = make_parser(
         "Separate the speakers of recordings: OUT/<name>_spk1.wav, <name>_spk2.wav, ... of the recording's rate and "
-        "length, 16 bits. What was done by the same command before is not done again; other files of these names are "
-        f"replaced. OUT/{JOURNAL} says how each was made."
+        "length, in as many bits; of several channels, OUT/<name>_ch1_spk1.wav, ... What was done by the same command "
+        f"before is not done again. OUT/{JOURNAL} says how each file was made."
     )
     parser.add_argument("inputs", nargs="+", help="audio files, folders of them, and Kaldi tables (.scp)")
     parser.add_argument("--out", required=True, help="folder for the estimates")
@@ -113,7 +132,20 @@ def _parse() -> Namespace:
     )
     parser.add_argument("--format", type=Literal["wav", "flac"], default="wav", help="of the estimates")
     parser.add_argument(
-        "--channel", type=PositiveInt | None, help="the one to separate, from 1, where there are several"
+        "--subtype",
+        type=Subtype | None,
+        help="of the estimates' samples; without, as many bits as the recording has (flac: 24 at most)",
+    )
+    parser.add_argument(
+        "--channel",
+        type=PositiveInt | Literal["all"] | None,
+        help="the one to separate, from 1, where there are several; all: each of them",
+    )
+    parser.add_argument(
+        "--overwrite",
+        action="store_true",
+        help="replace estimates in OUT that were made by another model, with other options, or from another recording; "
+        "without, they are named and nothing is written",
     )
     parser.add_argument("--iterations", type=PositiveInt | None, help="at most; without, as many as trained for")
     parser.add_argument(

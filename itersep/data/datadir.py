@@ -48,11 +48,22 @@ def write_table(path: str | Path, table: Mapping[str, object]) -> None:
 
     Raises UserError for a key or value that would not read back: one with line breaks, or a key with blanks.
     """
+    write_text(path, _table_text(path, table))
+
+
+def update_table(path: str | Path, table: Mapping[str, object]) -> None:
+    """`write_table`, unless the file says the same already."""
+    path, text = Path(path), _table_text(path, table)
+    if not path.exists() or path.read_bytes() != text.encode():
+        write_text(path, text)
+
+
+def _table_text(path: str | Path, table: Mapping[str, object]) -> str:
     lines = {key: f"{key} {table[key]}" for key in sorted(table)}
     for key, line in lines.items():
         if _parse_line(line) != (key, str(table[key])) or "\n" in line:
             raise UserError(f"{path}: cannot hold {key!r} with {str(table[key])!r}; rename what has such blanks in it")
-    write_text(path, "".join(f"{line}\n" for line in lines.values()))
+    return "".join(f"{line}\n" for line in lines.values())
 
 
 def read_durations(data_dir: str | Path) -> dict[str, float]:

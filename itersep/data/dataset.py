@@ -4,6 +4,8 @@ An item is asked for by (epoch, index) and depends on nothing else, so that trai
 It is the pair mix (T,), ref (C, T).
 """
 
+import hashlib
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,8 +19,12 @@ from torch.utils.data import Dataset
 from itersep.data.audio import audio_length, read_audio
 from itersep.data.datadir import read_table
 from itersep.errors import UserError
+from itersep.files import text_digest
 from itersep.simulate.clips import SET_RATE
 from itersep.simulate.mixture import SimulationSpec, draw_mixture, load_clips, render_mixture
+
+SAMPLED_FILES = 100  # of each table, evenly over its names, go into the digest of a training's data
+SAMPLED_BYTES = 1 << 18  # of the beginning of each; eight seconds of 16 bits at 16 kHz
 
 Item = tuple[Tensor, Tensor]
 Key = tuple[int, int]
@@ -96,6 +102,10 @@ class MixtureSet(Dataset):
         """What the mixtures are made of: names and lengths in samples, wherever the files lie."""
         raise NotImplementedError
 
+    def tables(self) -> list[Mapping[str, str]]:
+        """The files that the mixtures are made of, by name."""
+        raise NotImplementedError
+
 
 class FreshMixtures(MixtureSet):
     """New draws of speakers, rooms, levels and offsets in every epoch; nothing is written to disk."""
@@ -110,6 +120,9 @@ class FreshMixtures(MixtureSet):
 
     def contents(self) -> list[dict[str, int]]:
         return [dict(clips.lengths) for clips in (self.speech, self.noise) if clips]
+
+    def tables(self) -> list[Mapping[str, str]]:
+        return [clips.paths for clips in (self.speech, self.noise) if clips]
 
     def load(self, key: Key) -> Item:
         epoch, index = key
@@ -160,6 +173,9 @@ class RenderedMixtures(MixtureSet):
     def contents(self) -> list[dict[str, int]]:
         return [self.lengths]
 
+    def tables(self) -> list[Mapping[str, str]]:
+        return list(self.files.values())
+
     def load(self, key: Key) -> Item:
         epoch, index = key
         utt = self.ids[(epoch * self.size + index) % len(self.ids)]
@@ -179,6 +195,26 @@ class RenderedMixtures(MixtureSet):
                 "again"
             )
         return torch.nn.functional.pad(torch.from_numpy(samples), (0, (self.segment or length) - length))
+
+
+def data_digests(sets: Sequence[MixtureSet]) -> dict[str, str]:
+    """What tells data apart, wherever they lie: "data", names and lengths, and "audio", how some of the files begin.
+
+    All files would take minutes to read where there are hundreds of hours of them, at each start of a training. Other
+    data of the same names and lengths, such as those of another seed, differ in any file. Raises UserError for a file
+    that cannot be read.
+    """
+    contents = [one.contents() for one in sets]
+    audio = hashlib.sha256()
+    for table in (table for one in sets for table in one.tables()):
+        step = -(-len(table) // SAMPLED_FILES)
+        for name in sorted(table)[::step]:
+            try:
+                with open(table[name], "rb") as file:
+                    audio.update(file.read(SAMPLED_BYTES))
+            except OSError as error:
+                raise UserError(f"{table[name]}: cannot be read ({error.strerror}); make the data again") from None
+    return {"data": text_digest(json.dumps(contents, sort_keys=True)), "audio": audio.hexdigest()}
 
 
 def training_batches(size: int, batch_size: int, seed: int, start: tuple[int, int] = (0, 0)) -> Iterator[list[Key]]:

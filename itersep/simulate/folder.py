@@ -17,7 +17,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from itersep.data.audio import wav_size, write_audio
-from itersep.data.datadir import write_data_dir, write_table
+from itersep.data.datadir import read_table, write_data_dir, write_table
 from itersep.errors import UserError
 from itersep.files import claimed, read_text, write_text
 from itersep.journal import Journal
@@ -85,7 +85,7 @@ def _render_missing(
     if part:
         os.sync()
         return len(missing)
-    if missing or not (out_dir / "wav.scp").exists():
+    if missing or not _tables_stand(out_dir, mixtures):
         _write_tables(out_dir, mixtures, parts, gains)
     journal.remove()
     return len(missing)
@@ -99,6 +99,12 @@ def _render_files(mixture: AnyMixture, out_dir: Path, speech: Clips, noise: Clip
     for part, samples in signals.items():
         write_audio(_audio_path(out_dir, part, mixture.id), samples, mixture.sample_rate, durable=False)
     return mixture.id, f"{rendered.gain:.6g}"
+
+
+def _tables_stand(out_dir: Path, mixtures: Sequence[AnyMixture]) -> bool:
+    """Whether the tables are there and name this folder's files; a folder that was moved or copied names others."""
+    wav = out_dir / "wav.scp"
+    return wav.exists() and read_table(wav) == {one.id: str(_audio_path(out_dir, "mix", one.id)) for one in mixtures}
 
 
 def _write_tables(out_dir: Path, mixtures: Sequence[AnyMixture], parts: Sequence[str], gains: dict[str, str]) -> None:

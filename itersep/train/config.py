@@ -202,6 +202,9 @@ MAY_CHANGE = (
     *("train.device", "train.threads", "train.workers", "train.accumulate"),
     *(f"model.{block}.recompute" for block in BLOCKS),
 )
+# Where the data lie may change as well, since what they hold is compared (`data_digests`): data are copied to a disk of
+# the machine that trains.
+DATA_PLACES = ("train", "noise", "dev")
 
 
 def check_same_experiment(stored: dict[str, Any], current: dict[str, Any], path: str | Path) -> None:
@@ -218,18 +221,33 @@ def check_same_experiment(stored: dict[str, Any], current: dict[str, Any], path:
             )
 
 
+def check_same_data(state: dict[str, Any], config: dict[str, Any], data: Mapping[str, str], path: str | Path) -> None:
+    """Raise UserError unless the checkpoint ``state`` was trained with these ``data``, wherever they were then.
+
+    What an earlier version did not note counts as the same; where it noted nothing of the data, they must be in place.
+    """
+    noted = [name for name in data if name in state]
+    then, now = ([part["data"].get(name) for name in DATA_PLACES] for part in (state["config"], config))
+    same = all(state[name] == data[name] for name in noted) if noted else then == now
+    if not same:
+        places = ", ".join(place for place in now if place)
+        raise UserError(
+            f"{path}: was trained with other data than {places} hold now; put those back, or train into another folder"
+        )
+
+
 def fixed_settings(config: dict[str, Any]) -> dict[str, Any]:
     """The settings, as one level, that must stay the same in a run that is resumed."""
     settings = flatten(config)
-    may_change = set(MAY_CHANGE)
+    may_change = {*MAY_CHANGE, *(f"data.{name}" for name in DATA_PLACES)}
     if settings["optimizer.schedule"] == "cosine":  # which ends at the last epoch
         may_change.remove("train.epochs")
     return {name: value for name, value in settings.items() if name not in may_change}
 
 
-def fingerprint(model: IterativeSeparator, config: dict[str, Any]) -> int:
-    """A number of 48 bits, which a float holds whole, for the weights and all settings that must not change."""
-    digest = hashlib.sha256(json.dumps(fixed_settings(config), sort_keys=True).encode())
+def fingerprint(model: IterativeSeparator, config: dict[str, Any], data: Mapping[str, str]) -> int:
+    """A number of 48 bits, which a float holds whole, for weights, data and all settings that must not change."""
+    digest = hashlib.sha256(json.dumps([fixed_settings(config), dict(data)], sort_keys=True).encode())
     for value in model.state_dict().values():
         digest.update(value.cpu().numpy().tobytes())
     return int.from_bytes(digest.digest()[:6], "big")

@@ -1,6 +1,5 @@
 """The training loop: step, epoch, validation, checkpoints, early stop; it goes on where it was."""
 
-import json
 import math
 import time
 from collections.abc import Iterable, Iterator
@@ -14,14 +13,21 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from itersep.data.dataset import Item, collate, training_batches, training_set, validation_batches, validation_set
+from itersep.data.dataset import (
+    Item,
+    collate,
+    data_digests,
+    training_batches,
+    training_set,
+    validation_batches,
+    validation_set,
+)
 from itersep.errors import UserError
-from itersep.files import text_digest
 from itersep.losses.pit import pit
 from itersep.losses.sdr import si_sdr
 from itersep.train.average import BestEpochs
 from itersep.train.checkpoint import clear_checkpoints, last_checkpoint, load_checkpoint, save_checkpoint
-from itersep.train.config import Experiment, check_same_experiment, fingerprint, learning_rate
+from itersep.train.config import Experiment, check_same_data, check_same_experiment, fingerprint, learning_rate
 from itersep.train.distributed import ALONE, World
 from itersep.train.network import load_weights
 from itersep.train.progress import Progress, RunLog
@@ -59,8 +65,7 @@ class Trainer:
         self.model = experiment.model.to(self.device)
         self.optimizer = torch.optim.Adam(self.model.parameters(), lr=experiment.optimizer.lr, fused=True)
         self.training, self.validation = training_set(experiment.data, self.train.seed), validation_set(experiment.data)
-        contents = [self.training.contents(), self.validation.contents()]
-        self.data_sha256 = text_digest(json.dumps(contents, sort_keys=True))
+        self.data = data_digests([self.training, self.validation])
         self.steps_per_epoch = len(self.training) // self.train.batch_size
         self._check_batch_size()
         self.progress, self.best = Progress(), BestEpochs(self.train.average_best)
@@ -238,7 +243,7 @@ class Trainer:
         if self.world.leads:
             state = {
                 "config": self.experiment.config,
-                "data": self.data_sha256,
+                **self.data,
                 "model": self.model.state_dict(),
                 "optimizer": self.optimizer.state_dict(),
                 "progress": asdict(self.progress),
@@ -262,12 +267,7 @@ class Trainer:
             return None
         path, state = found
         check_same_experiment(state["config"], self.experiment.config, path)
-        if state.get("data", self.data_sha256) != self.data_sha256:  # older versions did not note it
-            data = self.experiment.data
-            raise UserError(
-                f"{path}: was trained with other data than {data.train}, {data.noise} and {data.dev} hold now; put "
-                "those back, or train into another folder"
-            )
+        check_same_data(state, self.experiment.config, self.data, path)
         load_weights(self.model, state["model"], path)
         try:
             self.optimizer.load_state_dict(state["optimizer"])
@@ -301,12 +301,13 @@ class Trainer:
 
     def _check_alike(self) -> None:
         """Raise UserError unless all processes start from the same state of the same experiment."""
-        table = self.world.gather([self.progress.step, fingerprint(self.model, self.experiment.config)])
+        state = fingerprint(self.model, self.experiment.config, self.data)
+        table = self.world.gather([self.progress.step, state])
         if not (table == table[0]).all():
             steps = ", ".join(str(round(step)) for step in table[:, 0].tolist())
             raise UserError(
                 f"{self.out}: the training processes do not start alike (steps behind them: {steps}); give all the "
-                "same command, and an experiment folder on a disk that they share"
+                "same command and data, and an experiment folder on a disk that they share"
             )
 
     def batches(self) -> Iterator[Item | UserError]:

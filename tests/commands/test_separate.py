@@ -45,10 +45,17 @@ def run(
     return run
 
 
-def record(path: Path, rate: int = 8000, seconds: float = 1.0, channels: int = 1, level: float = 0.3) -> Path:
+def record(
+    path: Path,
+    rate: int = 8000,
+    seconds: float = 1.0,
+    channels: int = 1,
+    level: float = 0.3,
+    subtype: str | None = None,
+) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     samples = np.random.default_rng(len(str(path))).uniform(-level, level, (round(rate * seconds), channels))
-    soundfile.write(path, samples, rate)
+    soundfile.write(path, samples, rate, subtype)
     return path
 
 
@@ -56,26 +63,48 @@ def names(folder: Path) -> list[str]:
     return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
 
 
-@pytest.mark.parametrize("suffix", [".wav", ".flac", ".ogg", ".mp3"])
+@pytest.mark.parametrize(
+    ("suffix", "subtype"), [(".wav", "PCM_16"), (".flac", "PCM_16"), (".ogg", "PCM_24"), (".mp3", "PCM_24")]
+)
 @pytest.mark.parametrize("rate", [8000, 44100])
-def test_any_format_at_any_rate_keeps_rate_and_length(run: Callable, tmp_path: Path, suffix: str, rate: int) -> None:
+def test_any_format_at_any_rate_keeps_rate_and_length(
+    run: Callable, tmp_path: Path, suffix: str, subtype: str, rate: int
+) -> None:
     path = record(tmp_path / f"a b{suffix}", rate)
     assert run(path) == (0, f"{path} -> {tmp_path}/out/a b_spk1.wav {tmp_path}/out/a b_spk2.wav\n", "")
     for c in (1, 2):
         info = soundfile.info(tmp_path / "out" / f"a b_spk{c}.wav")
-        assert (info.samplerate, info.channels, info.subtype) == (rate, 1, "PCM_16")
+        assert (info.samplerate, info.channels, info.subtype) == (rate, 1, subtype)
         assert info.frames == soundfile.info(path).frames
 
 
-def test_the_files_hold_what_the_library_returns(run: Callable, tmp_path: Path, model: Path) -> None:
-    path = record(tmp_path / "a.wav", seconds=5.0)
-    assert run(path, "--format", "flac", "--window", 2, "--overlap", 0.5, "--iterations", 3)[0] == 0
+LEVELS = {"PCM_U8": 0.3, "PCM_16": 0.3, "PCM_24": 1e-4, "PCM_32": 1e-5, "FLOAT": 1e-7, "DOUBLE": 1e-7}
+
+
+@pytest.mark.parametrize(
+    ("options", "written"),
+    [
+        ((), ["PCM_16", "PCM_16", "PCM_24", "PCM_32", "FLOAT", "FLOAT"]),
+        (("--format", "flac"), ["PCM_16", "PCM_16", "PCM_24", "PCM_24", "PCM_24", "PCM_24"]),
+        (("--subtype", "PCM_24"), ["PCM_24"] * 6),
+    ],
+)
+def test_estimates_have_the_bits_of_their_recording(
+    run: Callable, tmp_path: Path, model: Path, options: tuple, written: list[str]
+) -> None:
+    for name, level in LEVELS.items():
+        record(tmp_path / "in" / f"{name}.wav", seconds=2.5, level=level, subtype=name)
+    status, said, _ = run(tmp_path / "in", "--window", 2, "--overlap", 0.5, "--iterations", 3, *options)
+    assert status == 0 and ("3 recordings have more bits than flac's 24" in said) == ("flac" in options)
     separator = load(model, "cpu")
     separator.windows = type(separator.windows)(2, 0.5)
-    est = separator.separate(soundfile.read(path, dtype="float32")[0], 8000, iterations=3)
-    for c in (1, 2):
-        written = soundfile.read(tmp_path / "out" / f"a_spk{c}.flac", dtype="float32")[0]
-        assert np.abs(written - est[c - 1]).max() <= 0.51 / 32768
+    for name, subtype in zip(LEVELS, written, strict=True):
+        est = separator.separate(soundfile.read(tmp_path / "in" / f"{name}.wav", dtype="float32")[0], 8000, 3)
+        half_a_step = 0.0 if subtype == "FLOAT" else 0.51 * 2.0 ** (1 - int(subtype[4:]))
+        files = sorted((tmp_path / "out").glob(f"{name}_spk*"))
+        assert [soundfile.info(file).subtype for file in files] == [subtype] * 2
+        heard = np.stack([soundfile.read(file, dtype="float64")[0] for file in files])
+        assert np.abs(heard - est).max() <= half_a_step and np.abs(est).max() > 0
 
 
 def test_folders_keep_their_structure_and_tables_their_names(run: Callable, tmp_path: Path) -> None:
@@ -87,44 +116,85 @@ def test_folders_keep_their_structure_and_tables_their_names(run: Callable, tmp_
     assert names(tmp_path / "out") == sorted([*expected, "separated.jsonl"])
 
 
-def test_the_chosen_channel_is_separated(run: Callable, tmp_path: Path) -> None:
-    stereo = record(tmp_path / "stereo.wav", channels=2)
+def test_each_channel_is_separated_under_its_own_name(run: Callable, tmp_path: Path) -> None:
+    stereo, mono, out = record(tmp_path / "stereo.wav", channels=2), tmp_path / "mono.wav", tmp_path / "out"
     samples, rate = soundfile.read(stereo)
-    soundfile.write(tmp_path / "second.wav", samples[:, 1], rate)
-    assert run(stereo, tmp_path / "second.wav", "--channel", 1)[0] == 0
-    first = (tmp_path / "out" / "stereo_spk1.wav").read_bytes()
-    assert run(stereo, "--channel", 2)[0] == 0
-    second = (tmp_path / "out" / "stereo_spk1.wav").read_bytes()
-    assert second == (tmp_path / "out" / "second_spk1.wav").read_bytes() != first
+    soundfile.write(mono, samples[:, 1], rate)
+    assert run(stereo, "--channel", 1)[0] == 0
+    first = (out / "stereo_ch1_spk1.wav").read_bytes()
+    assert "1 of 3 recordings were done before" in run(stereo, mono, "--channel", "all")[1]
+    expected = [f"{name}_spk{c}.wav" for name in ("mono", "stereo_ch1", "stereo_ch2") for c in (1, 2)]
+    assert names(out) == [*expected[:2], "separated.jsonl", *expected[2:]]
+    second = (out / "stereo_ch2_spk1.wav").read_bytes()
+    assert second == (out / "mono_spk1.wav").read_bytes() != first == (out / "stereo_ch1_spk1.wav").read_bytes()
 
 
 def test_again_it_does_what_is_not_done(run: Callable, tmp_path: Path) -> None:
     one, other = record(tmp_path / "one.wav"), record(tmp_path / "other.wav")
-    run(one, other)
+    run(one)
     before = (tmp_path / "out" / "one_spk1.wav").stat().st_mtime_ns
     with open(tmp_path / "out" / "separated.jsonl", "a") as notes:
         notes.write('{"name": "tor')  # by a kill
-    record(other, seconds=2.0)
     status, said, _ = run(one, other)
     assert status == 0 and "1 of 2 recordings were done before" in said and "one.wav ->" not in said
     assert (tmp_path / "out" / "one_spk1.wav").stat().st_mtime_ns == before
-    assert soundfile.info(tmp_path / "out" / "other_spk1.wav").frames == 16000
     assert "2 of 2" in run(one, other)[1]
-    assert "done before" not in run(one, "--iterations", 3)[1]
     (tmp_path / "out" / "one_spk2.wav").unlink()
-    assert "done before" not in run(one, "--iterations", 3)[1]
+    assert "done before" not in run(one)[1]
 
 
-def test_what_another_run_has_written_over_is_made_again(run: Callable, tmp_path: Path) -> None:
-    """Another format in between leaves the files of the first run there, and so does what is no run at all."""
+def test_what_is_moved_is_not_separated_again(run: Callable, tmp_path: Path) -> None:
+    """A recording elsewhere, with another time of change, and the estimates elsewhere: their contents are the same."""
+    path = record(tmp_path / "a.wav")
+    run(path)
+    (tmp_path / "elsewhere").mkdir()
+    moved, out = path.rename(tmp_path / "elsewhere" / "a.wav"), (tmp_path / "out").rename(tmp_path / "moved")
+    os.utime(moved, (0, 0))
+    assert "1 of 1 recordings were done before" in run(moved, "--out", out)[1]
+
+
+def test_what_something_else_has_written_over_is_made_again(run: Callable, tmp_path: Path) -> None:
     one, estimate = record(tmp_path / "one.wav"), tmp_path / "out" / "one_spk1.wav"
     run(one)
     made = estimate.read_bytes()
-    run(one, "--format", "flac", "--iterations", 3)
-    assert "done before" not in run(one)[1] and estimate.read_bytes() == made
+    assert "->" in run(one, "--format", "flac", "--iterations", 3)[1]  # beside it, under another name
     assert "done before" in run(one)[1]
     estimate.write_bytes(b"mine")
     assert "done before" not in run(one)[1] and estimate.read_bytes() == made
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--iterations", 3), "with iterations 2, not 3"),
+        (("--subtype", "FLOAT"), "with subtype PCM_16, not FLOAT"),
+        (("--model", "other"), "by another model ({model})"),
+        (("day2/a.wav",), "from other audio ({path}) than day2/a.wav holds"),
+    ],
+)
+def test_estimates_are_not_replaced_by_others_unless_asked(
+    run: Callable,
+    experiment: Callable[..., Experiment],
+    model: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    options: tuple,
+    message: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    path, out = record(tmp_path / "a.wav"), tmp_path / "out"
+    other = experiment("--train.seed=1")
+    save_checkpoint(tmp_path / "other" / "best.pt", {"config": other.config, "model": other.model.state_dict()})
+    record(Path("day2/a.wav"))
+    run(path)
+    before = {name: (out / name).read_bytes() for name in names(out)}
+    given = options if options[0].endswith(".wav") else (path, *options)
+    status, _, error = run(*given)
+    what = f"{out}/a_spk1.wav: was made {message.format(model=model, path=path)}; choose another --out, or"
+    assert status == 2 and what in error and error.count("\n") == 1
+    assert {name: (out / name).read_bytes() for name in names(out)} == before
+    assert "->" in run(*given, "--overwrite")[1]
+    assert "1 of 1 recordings were done before" in run(*given)[1]
 
 
 def test_names_as_long_as_they_may_be(run: Callable, tmp_path: Path) -> None:
@@ -155,7 +225,7 @@ def test_estimates_that_would_clip_are_scaled_together(run: Callable, tmp_path: 
         if name.startswith("head."):
             weights *= 100  # and the last iteration's masks more than that
     save_checkpoint(model / "best.pt", state)
-    status, said, _ = run(path)
+    status, said, _ = run(path, "--overwrite")
     assert status == 0 and "of 1 recordings would have clipped" in said
     loud = [np.abs(soundfile.read(tmp_path / "out" / f"a_spk{c}.wav")[0]).max() for c in (1, 2)]
     assert max(loud) == pytest.approx(0.99, abs=1e-4) and max(np.abs(plain[0])) < 0.99
@@ -165,7 +235,7 @@ def test_estimates_that_would_clip_are_scaled_together(run: Callable, tmp_path: 
 def test_early_ends_are_told(run: Callable, tmp_path: Path) -> None:
     path = record(tmp_path / "a.wav")
     assert ", 2 iterations" in run(path, "--iterations", 5, "--until-change-db", -0.01)[1]
-    assert ", 5 iterations" in run(path, "--iterations", 5, "--until-change-db", -300)[1]
+    assert ", 5 iterations" in run(path, "--iterations", 5, "--until-change-db", -300, "--overwrite")[1]
     assert json.loads((tmp_path / "out" / "separated.jsonl").read_text().splitlines()[-1])["iterations_used"] == 5
 
 
@@ -210,8 +280,11 @@ def test_a_bad_recording_is_named_and_nothing_of_it_written(
     [
         (("--channel", 3), "no channel 3"),
         (("--channel", 0), "channel"),
+        (("--channel", "every"), "channel"),
         (("--iterations", 0), "iterations"),
         (("--format", "mp3"), "format"),
+        (("--subtype", "PCM_8"), "subtype"),
+        (("--subtype", "FLOAT", "--format", "flac"), "--subtype FLOAT: flac holds 24 bits at most"),
         (("--window", 2, "--overlap", 1.5), "--overlap: windows of 2 s cannot overlap by 1.5 s"),
         (("--iteration", 2), "is it --iterations?"),
         (("--iterations", 3, "--until-change-db", 20), "--until-change-db, --iterations: the change to end at must be"),
@@ -229,6 +302,8 @@ def test_a_bad_option_is_named(run: Callable, tmp_path: Path, options: tuple, me
 def test_what_would_be_written_twice_is_refused(run: Callable, tmp_path: Path) -> None:
     status, _, error = run(record(tmp_path / "x" / "a.wav"), record(tmp_path / "y" / "a.flac"))
     assert status == 2 and "y/a.flac" in error and "x/a.wav" in error
+    status, _, error = run(record(tmp_path / "b_ch2.wav"), record(tmp_path / "b.wav", channels=2), "--channel", "all")
+    assert status == 2 and "/b.wav: its estimates would have the same names as those of" in error
 
 
 def test_no_recording_is_written_over_by_the_estimates_of_another(run: Callable, tmp_path: Path) -> None:

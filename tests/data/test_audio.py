@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from itersep.data.audio import audio_length, read_audio, to_pcm, wav_size, write_audio
+from itersep.data.audio import audio_length, encode_audio, read_audio, to_pcm, wav_size, write_audio
 from itersep.errors import UserError
 
 RATE = 8000
@@ -36,6 +36,12 @@ def test_a_cut_equals_that_part_of_the_whole(tmp_path, rng, suffix, start, lengt
 def test_floats_are_rounded_to_the_nearest(rng, dtype):
     samples = rng.uniform(-1, 0.9999, 1000).astype(dtype)
     assert np.abs(to_pcm(samples) - samples * 32768.0).max() <= 0.5
+
+
+def test_a_wav_of_floats_does_not_hold_the_time(rng):
+    encoded = bytes(encode_audio(rng.uniform(-1, 1, 1000), RATE, "wav", "FLOAT"))
+    version, time = np.frombuffer(encoded.partition(b"PEAK")[2][4:12], "<u4")
+    assert (version, time) == (1, 0)
 
 
 @pytest.mark.parametrize("peak", [1.0, -1.1, np.nan, np.inf])

@@ -75,16 +75,17 @@ def tones() -> Callable[..., int]:
 def write_audible() -> Callable[..., list[Path]]:
     """Writes scored experiments whose mixtures m0 (the best) to m3 (the worst) are there to be heard.
 
-    Outputs change places from one iteration to the next; ``level`` is that of all estimates' files.
+    Outputs change places from one iteration to the next; ``level`` is that of all estimates' files, and another
+    ``seed`` makes other mixtures.
     """
     return _write_audible
 
 
-def _write_audible(root: Path, names: tuple[str, ...] = ("small",), level: float = 1.0) -> list[Path]:
+def _write_audible(root: Path, names: tuple[str, ...] = ("small",), level: float = 1.0, seed: int = 0) -> list[Path]:
     utts = [f"m{j}" for j in range(MIXTURES)]
     files = {name: {utt: root / f"data/audio/{name}/{utt}.wav" for utt in utts} for name in ("wav", "spk1", "spk2")}
     for j, utt in enumerate(utts):
-        ref = [_tone(tone_hz("ref", c), 0.1, seed=10 * j + c) for c in (1, 2)]
+        ref = [_tone(tone_hz("ref", c), 0.1, seed=seed + 10 * j + c) for c in (1, 2)]
         signals = {"spk1": ref[0], "spk2": ref[1], "wav": ref[0] + ref[1] + _tone(tone_hz("mix"), 0.3)}
         for name, samples in signals.items():
             write_audio(files[name][utt], samples, RATE)

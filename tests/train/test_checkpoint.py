@@ -11,6 +11,8 @@ from itersep.train.config import Experiment, check_same_experiment, fingerprint
 
 Build = Callable[..., Experiment]
 
+DATA = {"data": "0"}
+
 
 class Bomb:
     """Pickled, it would make a file when it is read."""
@@ -89,12 +91,13 @@ def test_what_is_trained_may_not_change(experiment: Build, setting: str, value: 
 def test_where_and_for_how_long_it_is_trained_may_change(experiment: Build) -> None:
     options = ("epochs=9", "patience=3", "save_every_s=1", "device=auto", "threads=2", "workers=3", "accumulate=2")
     one = experiment()
-    other = experiment(*(f"--train.{option}" for option in options), "--model.dprnn.recompute=true")
+    moved = ("--data.train=/scratch/train", "--data.noise=/scratch/noise", "--data.dev=/scratch/dev")
+    other = experiment(*(f"--train.{option}" for option in options), "--model.dprnn.recompute=true", *moved)
     check_same_experiment(one.config, other.config, "last.pt")
-    assert fingerprint(one.model, one.config) == fingerprint(other.model, other.config)
+    assert fingerprint(one.model, one.config, DATA) == fingerprint(other.model, other.config, DATA)
 
 
-def test_weights_and_settings_have_a_fingerprint(experiment: Build) -> None:
+def test_weights_settings_and_data_have_a_fingerprint(experiment: Build) -> None:
     one, faster, other = experiment(), experiment("--optimizer.lr=0.1"), experiment("--train.seed=1")
-    pairs = [(one, one), (one, faster), (one, other), (other, one)]
-    assert len({fingerprint(weights.model, settings.config) for weights, settings in pairs}) == 4
+    triples = [(one, one, DATA), (one, faster, DATA), (one, other, DATA), (other, one, DATA), (one, one, {"data": "1"})]
+    assert len({fingerprint(weights.model, settings.config, data) for weights, settings, data in triples}) == 5

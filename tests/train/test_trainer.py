@@ -11,6 +11,7 @@ import pytest
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from itersep.data.audio import read_audio, write_audio
 from itersep.errors import UserError
 from itersep.losses.pit import pit
 from itersep.losses.sdr import si_sdr
@@ -360,22 +361,45 @@ def test_going_on_with_another_configuration_is_refused_by_name(experiment: Buil
 
 
 def test_going_on_with_other_data_under_the_same_names_is_refused(
-    experiment: Build, tmp_path: Path, speech_dir: Path
+    experiment: Build, tmp_path: Path, speech_dir: Path, mixture_dir: Path
 ) -> None:
+    """Other lengths, or other samples of the same lengths; older versions noted the former, or nothing."""
     Trainer(experiment("--train.epochs=1"), tmp_path / "exp").fit()
-    before = {name: (speech_dir / name).read_text() for name in ("utt2dur", "wav.scp", "utt2spk")}
-    for name, text in before.items():
-        (speech_dir / name).write_text(text.replace("s0-0", "new-0"))
+    state = torch.load(tmp_path / "exp/last.pt", weights_only=True)
+    changed = [speech_dir / "utt2dur", mixture_dir / "audio" / "spk2" / "m3.wav"]
+    before = [path.read_bytes() for path in changed]
+    changed[0].write_bytes(before[0].replace(b"s0-0 1.5", b"s0-0 1.4"))
     with pytest.raises(UserError, match=f"last.pt: was trained with other data than {speech_dir}"):
         Trainer(experiment("--train.epochs=2"), tmp_path / "exp")
-    for name, text in before.items():
-        (speech_dir / name).write_text(text)
-    state = torch.load(tmp_path / "exp/last.pt", weights_only=True)
-    Trainer(experiment("--train.epochs=2"), tmp_path / "exp").fit()
-    del state["data"]  # as older versions left it
+    changed[0].write_bytes(before[0])
+    write_audio(changed[1], read_audio(changed[1], 8000)[::-1], 8000)
+    with pytest.raises(UserError, match="last.pt: was trained with other data"):
+        Trainer(experiment("--train.epochs=2"), tmp_path / "exp")
+    del state["audio"]
     torch.save(state, tmp_path / "exp/last.pt")
+    Trainer(experiment("--train.epochs=2"), tmp_path / "exp")
+    del state["data"]
+    torch.save(state, tmp_path / "exp/last.pt")
+    Trainer(experiment("--train.epochs=2"), tmp_path / "exp")
+    with pytest.raises(UserError, match="last.pt: was trained with other data"):
+        Trainer(experiment("--train.epochs=2", f"--data.noise={speech_dir}"), tmp_path / "exp")
+
+
+def test_going_on_with_the_same_data_elsewhere_changes_nothing(
+    experiment: Build, tmp_path: Path, speech_dir: Path, noise_dir: Path, mixture_dir: Path
+) -> None:
+    Trainer(experiment("--train.epochs=1"), tmp_path / "exp").fit()
+    shutil.copytree(tmp_path / "exp", tmp_path / "moved")
+    places = {"train": speech_dir, "noise": noise_dir, "dev": mixture_dir}
+    for place in places.values():
+        copy = shutil.copytree(place, tmp_path / "scratch" / place.name, copy_function=shutil.copyfile)
+        for table in copy.glob("*.scp"):
+            table.write_text(table.read_text().replace(str(place), str(copy)))
     Trainer(experiment("--train.epochs=2"), tmp_path / "exp").fit()
-    assert len(history(tmp_path / "exp")) == 2
+    moved = [f"--data.{name}={tmp_path}/scratch/{place.name}" for name, place in places.items()]
+    Trainer(experiment("--train.epochs=2", *moved), tmp_path / "moved").fit()
+    one, other = (torch.load(tmp_path / name / "last.pt", weights_only=True) for name in ("exp", "moved"))
+    assert_same(one["model"], other["model"])
 
 
 def test_validation_takes_no_more_at_a_time_than_a_step(experiment: Build, tmp_path: Path) -> None:

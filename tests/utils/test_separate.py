@@ -1,6 +1,7 @@
 """Separation of a data directory: what is written, and that stopping, changing and repeating leave the same."""
 
 import json
+import shutil
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -178,6 +179,56 @@ def test_mixtures_made_anew_are_separated_anew(mixture_dir: Path, tmp_path: Path
     path = read_mixtures(mixture_dir)["m0"]
     write_audio(path, read_audio(path, RATE)[::-1], RATE)
     assert run(mixture_dir, tmp_path / "out", Splitter()) == 5
+
+
+def test_what_was_moved_or_copied_is_not_done_again(
+    program: Callable, mixture_dir: Path, experiment_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A recipe's folder with paths from there, then with paths from the root, as a cluster's own disk has them."""
+    old, new, away = tmp_path / "old", tmp_path / "new", tmp_path / "away"
+
+    def name_files(recipe: Path, begin: str) -> None:
+        for table in ("wav", "spk1", "spk2"):
+            files = {f"m{i}": f"{begin}data/audio/{table}/m{i}.wav" for i in range(5)}
+            write_table(recipe / "data" / f"{table}.scp", files)
+
+    def run_stages(begin: str, exp: str) -> list[str]:
+        separate = program("separate.py", "--model", f"{exp}/model", "--data", f"{begin}data", "--out", f"{exp}/set")
+        return [separate.out, program("score.py", "--data", f"{begin}data", "--separated", f"{exp}/set").out]
+
+    old.mkdir()
+    mixture_dir.rename(old / "data")
+    experiment_dir.rename(old / "exp").joinpath("best.pt").rename(old / "exp" / "model")
+    name_files(old, "")
+    monkeypatch.chdir(old)
+    assert "5 separated now" in run_stages("", "exp")[0]
+    shutil.copytree(old, new, copy_function=shutil.copyfile)  # with new times
+    before = contents(new)
+    monkeypatch.chdir(new)
+    assert all("nothing to do" in said or "done before" in said for said in run_stages("", "exp"))
+    assert contents(new) == before
+    shutil.rmtree(old)
+    new.rename(away)
+    monkeypatch.chdir(tmp_path)
+    name_files(away, f"{away}/")
+    (away / "exp").rename(tmp_path / "exp")
+    assert all("nothing to do" in said or "done before" in said for said in run_stages(f"{away}/", "exp"))
+    summary = json.loads((tmp_path / "exp/set/summary.json").read_text())
+    assert summary["data"] == f"{away}/data"
+    assert all(Path(file).exists() for at in summary["listen"].values() for file in [at["mixture"], *at["estimates"]])
+
+
+def test_estimates_have_the_bits_of_their_mixtures(mixture_dir: Path, tmp_path: Path) -> None:
+    mixtures, levels = read_mixtures(mixture_dir), {"PCM_16": 1.0, "PCM_24": 1e-4, "PCM_32": 1e-5, "FLOAT": 1e-7}
+    for path, (subtype, level) in zip(mixtures.values(), levels.items(), strict=False):
+        soundfile.write(path, level * soundfile.read(path)[0], RATE, subtype)
+    run(mixture_dir, tmp_path / "out", Splitter(10.0), iterations=1)
+    estimates = read_table(tmp_path / "out/iter1/spk1.scp")
+    assert [soundfile.info(estimates[f"m{i}"]).subtype for i in range(4)] == list(levels)
+    for utt, path in estimates.items():
+        mix = soundfile.read(mixtures[utt])[0]
+        np.testing.assert_allclose(soundfile.read(path)[0], mix, rtol=2e-7)  # floats, as the network's
+        assert mix.any()
 
 
 def test_estimates_that_would_clip_are_scaled_by_one_recorded_gain(mixture_dir: Path, tmp_path: Path) -> None:

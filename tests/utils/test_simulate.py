@@ -107,6 +107,11 @@ def test_set_is_whole_and_the_same_by_any_number_of_processes(simulate, tmp_path
     assert again.status == 0 and "nothing left to render" in again.out
     assert before == {path: path.stat().st_mtime_ns for path in one.rglob("*")}
 
+    # moved: its tables name its files where they are now
+    three = (tmp_path / "two").rename(tmp_path / "three") / "dev_2mix"
+    assert "nothing left to render" in simulate("--out", three).out
+    assert contents(three) == contents(one)
+
 
 @pytest.mark.parametrize("nj, blow", [(1, signal.SIGINT), (2, signal.SIGINT), (2, signal.SIGKILL)])
 def test_goes_on_after_an_interruption(options, simulate, tmp_path, nj, blow):
