@@ -17,6 +17,8 @@ setup(
         # One pair that loads together, on CPU and GPU alike.
         "torch==2.11.0",
         "torchaudio==2.11.0",
+        # Reads what libsndfile does not: phones record m4a, browsers webm.
+        "av>=13,<19",
         "huggingface_hub>=2.4,<3",
         "jsonargparse[signatures]>=4.50,<5",
         "numba>=0.61,<1",
@@ -30,7 +32,7 @@ setup(
         "tqdm>=4.66,<5",
     ],
     extras_require={
-        "recipes": ["av>=13,<19", "jinja2>=3.1,<4", "matplotlib>=3.8,<4", "tensorboard>=2.16,<3"],
+        "recipes": ["jinja2>=3.1,<4", "matplotlib>=3.8,<4", "tensorboard>=2.16,<3"],
         "export": EXPORT,
         "tests": [
             *EXPORT,

@@ -2,8 +2,8 @@
 
 A mistake is named by the option that has it, and where that is the case by the yaml file.
 
-Exit status: 0 done; 1 a failure of the machine (disk full, no permission); 2 a mistake of the user; 130 interrupted;
-143 terminated.
+Exit status: 0 done; 1 a failure of the machine (disk full, no permission), or of some of several inputs; 2 a mistake of
+the user; 130 interrupted; 143 terminated.
 """
 
 import math
@@ -17,7 +17,7 @@ from typing import Any
 
 from jsonargparse import ArgumentError, ArgumentParser, Namespace
 
-from itersep.errors import Terminated, UserError
+from itersep.errors import Failures, Terminated, UserError
 from itersep.settings import check_settings, closest_names, find_group, group_names, parse_yaml, read_yaml
 from itersep.signals import stoppable
 
@@ -159,6 +159,9 @@ def guard(action: Callable[[], Any]) -> None:
             action()
     except UserError as error:
         _fail(2, f"{prog}: {error}")
+    except Failures as error:
+        lines = [*error.problems, str(error)] if error.asked > 1 else error.problems
+        _fail(2 if len(error.problems) == error.asked else 1, *(f"{prog}: {line}" for line in lines))
     except BrokenPipeError:
         sys.exit(1)
     except (FileExistsError, IsADirectoryError, NotADirectoryError) as error:
@@ -193,7 +196,8 @@ def _take_names_as_utf8() -> None:
         os.execv(sys.executable, sys.orig_argv)
 
 
-def _fail(status: int, message: str) -> None:
-    """End with one line, in which what a file or name may hold can't act on the terminal."""
-    print("".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in message), file=sys.stderr)
+def _fail(status: int, *lines: str) -> None:
+    """End with lines in which what a file or name may hold can't act on the terminal."""
+    for line in lines:
+        print("".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in line), file=sys.stderr)
     sys.exit(status)

@@ -6,6 +6,7 @@ import json
 import os
 import platform
 import re
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import cache
@@ -46,6 +47,17 @@ def write_aside(path: str | Path, durable: bool = True, keep: Path | None = None
         if isinstance(error, OSError) and error.filename in (None, str(aside)):
             raise OSError(error.errno, error.strerror, str(path)) from None  # the name that the user knows
         raise
+
+
+def scratch_file(folder: Path, name: str) -> IO[bytes]:
+    """An empty file in a folder, which is gone when it is closed, or with the process.
+
+    Its name is like those of `write_aside`, so that what a killed process leaves is removed in the same way.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    _remove_leftovers(folder)
+    mark = f".{platform.node()}.{os.getpid()}"
+    return tempfile.NamedTemporaryFile(dir=folder, prefix=f".{name[:100]}.", suffix=mark)  # noqa: SIM115 - the caller's
 
 
 @cache  # once a folder: it may hold the files of a hundred thousand mixtures

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from torchaudio.transforms import Resample
 
+from itersep.data.audiofile import as_float
 from itersep.errors import UserError
 from itersep.metrics import change_db
 from itersep.models.iterative import IterativeSeparator
@@ -86,17 +87,17 @@ class Separator:
         """Estimates (C, T), float32, of a recording (T,): an array for an array, a tensor for a tensor.
 
         Args:
-            wave: samples of one channel, at any level
+            wave: samples of one channel, at any level: floats as they are, integers by the range of their type (int16
+                / 32768, int32 / 2**31, (uint8 - 128) / 128)
             sample_rate: theirs, in hertz; the estimates have it too, with nothing above half the model's rate
             iterations: separate this many times, at least once; None: as many as the model was trained for
             until_change_db: or fewer: end a window's iterations where `change_db` falls below this, which must be
                 below 0; takes 3 iterations or more
 
-        Raises ValueError where ``wave`` is no signal or an option makes no sense, and UserError where the wave or the
-        model's estimates are not finite.
+        Raises ValueError where ``wave`` is not a signal, or of a type that samples do not have (complex, bool, int64),
+        or an option makes no sense, and UserError where the wave or the model's estimates are not finite.
         """
-        signal = wave if isinstance(wave, Tensor) else torch.from_numpy(np.ascontiguousarray(wave))
-        samples = signal.detach().cpu().float().numpy()
+        samples = as_float(_as_array(wave))
         if samples.ndim != 1 or len(samples) == 0:
             raise ValueError(f"expected the samples of one channel, (T,), not an array of shape {samples.shape}")
         pieces = self.stream([samples], sample_rate, iterations, until_change_db)
@@ -117,7 +118,7 @@ class Separator:
         if not 1 <= sample_rate == int(sample_rate):
             raise ValueError(f"the sample rate must be a whole number of hertz, not {sample_rate}")
         iterations = self.count_iterations(iterations, until_change_db)
-        return self._stream(blocks, int(sample_rate), iterations, until_change_db)
+        return self._stream(map(as_float, blocks), int(sample_rate), iterations, until_change_db)
 
     def count_iterations(self, iterations: int | None = None, until_change_db: float | None = None) -> int:
         """The number of iterations that `separate` takes its options for.
@@ -161,6 +162,13 @@ class Separator:
         if not torch.isfinite(est).all():
             raise UserError("the model's estimates are not finite numbers; train it again, or name another")
         return est, used
+
+
+def _as_array(wave: np.ndarray | Tensor) -> np.ndarray:
+    if isinstance(wave, Tensor):
+        wave = wave.detach().cpu()
+        return (wave.float() if wave.is_floating_point() else wave).numpy()  # numpy has no bfloat16
+    return np.asarray(wave)
 
 
 def iterate_until(

@@ -1,86 +1,24 @@
-"""Recordings to separate: found in folders and tables, read and written as streams, noted when they are done."""
+"""Estimates of recordings: written as streams, and noted when they are done."""
 
 import errno
 import json
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, suppress
-from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, Literal
+from typing import IO, Any
 
 import numpy as np
 import soundfile
 
 from itersep.data.audio import SAMPLE_BYTES, Subtype, clear_time, fitting_gain, to_subtype
-from itersep.data.datadir import read_table
 from itersep.errors import UserError
-from itersep.files import check_name, file_digest, parse_json, write_aside
+from itersep.files import file_digest, parse_json, write_aside
+from itersep.inputs import Recording
 
-SUFFIXES = {".wav", ".flac", ".ogg", ".mp3"}  # looked for in folders; a file that is named may have any
-BLOCK_S = 1.0  # read at a time
+BLOCK_S = 1.0  # written at a time
 LONGEST_WAV = 2**32 - 128  # bytes of samples in a file whose header counts them by 32 bits
 JOURNAL = "separated.jsonl"
-
-
-@dataclass(frozen=True)
-class Recording:
-    """An audio file, or one channel of several. ``name`` is that of its estimates, and may have folders in it."""
-
-    name: str
-    path: Path
-    channel: int  # from 0
-    sample_rate: int
-    length: int
-    subtype: str  # in soundfile's words, such as PCM_16; empty where it is not known
-
-    def identity(self) -> dict[str, object]:
-        """What tells what is heard in this recording from others, wherever it lies. Reads all of the file."""
-        return {"recording_sha256": file_digest(self.path), "channel": self.channel + 1}
-
-
-def find_recordings(
-    inputs: Sequence[str], out_dir: Path, channel: int | Literal["all"] | None = None
-) -> list[Recording]:
-    """The recordings that files, folders (with all in them) and Kaldi tables (.scp) stand for, all of them opened once.
-
-    Folders keep their structure; what lies in ``out_dir`` is passed over. ``channel`` counts from 1, or is "all", and
-    is needed where a file has several. Raises UserError that names an input which is missing, is no audio or has
-    another channel, or two that would be written as one.
-    """
-    found: dict[tuple[str, Path], None] = {}
-    for given in inputs:
-        for name, path in _expand(Path(given), out_dir):
-            check_name(path)
-            found[name, path] = None
-    recordings = [recording for name, path in found for recording in _open(name, path, channel)]
-    named: dict[str, Recording] = {}
-    for recording in recordings:
-        other = named.setdefault(recording.name, recording)
-        if other is not recording:
-            raise UserError(
-                f"{recording.path}: its estimates would have the same names as those of {other.path}; "
-                "rename one, or separate it into another --out"
-            )
-    return recordings
-
-
-def read_blocks(recording: Recording) -> Iterator[np.ndarray]:
-    """Samples (n,), float32, of a recording from its beginning to its end. Raises UserError that names it."""
-    read = 0
-    try:
-        with soundfile.SoundFile(recording.path) as file:
-            for block in file.blocks(round(BLOCK_S * file.samplerate) or 1, dtype="float32", always_2d=True):
-                if not np.isfinite(block).all():
-                    raise UserError(f"{recording.path}: holds samples that are not finite numbers; mend it")
-                read += len(block)
-                yield block[:, recording.channel]
-    except soundfile.LibsndfileError as error:
-        raise UserError(f"{recording.path}: cannot be read as audio ({_reason(error)}); mend it") from None
-    if read != recording.length:
-        raise UserError(
-            f"{recording.path}: ends after {read} samples where its header says {recording.length}; mend it"
-        )
 
 
 def write_estimates(
@@ -172,44 +110,6 @@ def _difference(note: Mapping[str, object], wanted: Mapping[str, object], record
     return f"with {', '.join(f'{name} {value}, not {wanted[name]}' for name, value in other.items())}"
 
 
-def _expand(given: Path, out_dir: Path) -> Iterator[tuple[str, Path]]:
-    """Names and paths that an input stands for."""
-    if given.is_dir():
-        if given.resolve() == out_dir.resolve():
-            raise UserError(f"{given}: is --out as well, and estimates are not separated again; choose another --out")
-        found = sorted(path for path in given.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
-        found = [path for path in found if path.name[0] != "." and out_dir.resolve() not in path.resolve().parents]
-        if not found:
-            raise UserError(f"{given}: has no {', '.join(sorted(SUFFIXES))} in it")
-        yield from ((str(path.relative_to(given).with_suffix("")), path) for path in found)
-    elif given.suffix == ".scp":
-        for name, path in read_table(given).items():
-            if Path(name).name != name:
-                raise UserError(f"{given}: '{name}' cannot name a file; rename it")
-            yield name, Path(path)
-    else:
-        yield given.stem, given
-
-
-def _open(name: str, path: Path, channel: int | Literal["all"] | None) -> list[Recording]:
-    """The recordings of a file: those of several channels have the channel in their names."""
-    if not path.exists():
-        raise UserError(f"{path}: no such file")
-    try:
-        info = soundfile.info(path)
-    except (soundfile.LibsndfileError, TypeError) as error:
-        raise UserError(f"{path}: cannot be read as audio ({_reason(error)}); mend or remove it") from None
-    if channel is None and info.channels > 1:
-        raise UserError(f"{path}: has {info.channels} channels; choose one by --channel, or all")
-    if isinstance(channel, int) and channel > info.channels:
-        raise UserError(f"{path}: has {info.channels} channels, and no channel {channel}; choose another --channel")
-    if info.frames == 0:
-        raise UserError(f"{path}: holds no samples; remove it")
-    chosen = range(1, info.channels + 1) if channel == "all" else [channel or 1]
-    names = {c: f"{name}_ch{c}" if info.channels > 1 else name for c in chosen}
-    return [Recording(names[c], path, c - 1, info.samplerate, info.frames, info.subtype) for c in chosen]
-
-
 def _encode(
     raw: IO[bytes], paths: Sequence[Path], gain: np.float32, sample_rate: int, length: int, subtype: Subtype
 ) -> None:
@@ -232,7 +132,3 @@ def _encode(
     for path in paths:
         with open(path, "r+b") as written:
             clear_time(written)
-
-
-def _reason(error: Exception) -> str:
-    return str(error).split(": ")[-1].strip().rstrip(".") or type(error).__name__

@@ -15,7 +15,7 @@ def main(corpus_dir: str, noise_dir: str, out: str = "data", nj: PositiveInt = 2
     No speaker and no noise is in two sets. Which goes where depends on the names alone.
 
     Args:
-        corpus_dir: speech, as <speaker>/.../*.{wav,flac,ogg,opus}
+        corpus_dir: speech, as <speaker>/.../<audio file>
         noise_dir: noises, at any depth
         out: folder of the data directories
         nj: number of processes

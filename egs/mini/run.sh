@@ -5,7 +5,7 @@
 #   --stage N          first stage to run: 0 data, 1 simulation, 2 training, 3 separation, 4 scoring
 #   --stop-stage N     last stage to run
 #   --config A,B       yaml files of this folder, each laid over the one before; they name the experiment
-#   --corpus-dir DIR   speech of your own in place of the Debian packages: DIR/<speaker>/.../*.{wav,flac,ogg,opus}
+#   --corpus-dir DIR   speech of your own in place of the Debian packages: DIR/<speaker>/.../<audio>
 #   --noise-dir DIR    noises of your own, to go with it
 #   --iterations N     separate 1 to N times, and score each
 #   --results FILE     page of results to write, on all experiments that are scored

@@ -10,23 +10,30 @@ from tqdm import tqdm
 
 from itersep.cli import command_line, guard, make_parser, parse
 from itersep.data.audio import Subtype, kept_subtype
-from itersep.errors import UserError
+from itersep.errors import Failures, UserError
 from itersep.inference import Separator, load
-from itersep.recordings import JOURNAL, Notes, Recording, find_recordings, read_blocks, write_estimates
+from itersep.inputs import Recording, find_recordings, read_blocks
+from itersep.recordings import JOURNAL, Notes, write_estimates
 from itersep.separate import model_sha256
 from itersep.stitch import WindowSpec
 
 
 def main() -> None:
-    """Parse the command line, separate, and exit: 0 done, 1 a failure of the machine, 2 a mistake of the user."""
+    """Parse the command line, separate, and exit: 0 done, 1 a failure of the machine or of some files, 2 a mistake."""
     guard(lambda: separate_recordings(_parse()))
 
 
 def separate_recordings(options: Namespace) -> None:
-    """Separate all that was asked for and is not done; says what was written."""
+    """Separate all that was asked for and is not done; says what was written.
+
+    Raises Failures where some of it cannot be read or separated, after all that can be.
+    """
     _check_subtype(options)
     out_dir = Path(options.out)
-    recordings = find_recordings(options.inputs, out_dir, options.channel)
+    recordings, bad, passed_over = find_recordings(options.inputs, out_dir, options.channel)
+    asked = len(recordings) + len(bad)
+    if not recordings:
+        raise Failures(bad, asked)
     model, iterations = _load_model(options)
     notes, how = Notes(out_dir), _describe(model, iterations, options)
     hows = {r.name: how | {"subtype": options.subtype or kept_subtype(r.subtype, options.format)} for r in recordings}
@@ -36,12 +43,16 @@ def separate_recordings(options: Namespace) -> None:
     _spare_recordings(recordings, targets)
     todo = [r for r in recordings if not notes.has(r, hows[r.name], targets[r.name], options.overwrite)]
     scaled = 0
-    total_s = sum(r.length / r.sample_rate for r in todo)
+    total_s = sum((r.expected or 0) / r.sample_rate for r in todo)
     form = "{l_bar}{bar}| {n:.0f}/{total:.0f} s [{elapsed}<{remaining}]"
     with tqdm(total=total_s, desc="separating", bar_format=form, disable=None) as progress:
         for recording in todo:
             made = {"model": options.model or "that of the package", **recording.identity(), **hows[recording.name]}
-            result = _separate_one(model, recording, made, targets[recording.name], progress)
+            try:
+                result = _separate_one(model, recording, made, targets[recording.name], progress)
+            except UserError as error:
+                bad.append(str(error) if str(recording.path) in str(error) else f"{recording.path}: {error}")
+                continue
             notes.add(recording, made | result | {"command": command_line()}, targets[recording.name])
             scaled += result["gain"] < 1
             took = f", {result['iterations_used']:g} iterations" if options.until_change_db is not None else ""
@@ -53,6 +64,10 @@ def separate_recordings(options: Namespace) -> None:
     finer = [r for r in todo if hows[r.name]["subtype"] != (options.subtype or kept_subtype(r.subtype))]
     if finer:
         print(f"{out_dir}: {len(finer)} recordings have more bits than flac's 24; --format wav keeps them")
+    for line in passed_over:
+        print(line)
+    if bad:
+        raise Failures(bad, asked)
 
 
 def _check_subtype(options: Namespace) -> None:
@@ -103,16 +118,21 @@ def _separate_one(
     model: Separator, recording: Recording, how: dict, paths: list[Path], progress: tqdm
 ) -> dict[str, object]:
     """Separate one recording into ``paths``; the factor that they were scaled by, and mean iterations of a window."""
-    used = []
-    stream = model.stream(read_blocks(recording), recording.sample_rate, how["iterations"], how["until_change_db"])
+    used, remarks = [], []
+    blocks = read_blocks(recording, remarks.append)
+    stream = model.stream(blocks, recording.sample_rate, how["iterations"], how["until_change_db"])
 
     def estimates():
         for piece in stream:
             used.append(piece.iterations)
             yield piece.est
-            progress.update(piece.est.shape[1] / recording.sample_rate)
+            seconds = piece.est.shape[1] / recording.sample_rate
+            progress.total = max(progress.total, progress.n + seconds)  # headers may say less
+            progress.update(seconds)
 
     gain = write_estimates(estimates(), paths, recording.sample_rate, how["subtype"])
+    for remark in remarks:
+        progress.write(f"{recording.path}: {remark}")
     return {"gain": gain, "iterations_used": round(sum(used) / len(used), 3)}
 
 
@@ -122,7 +142,7 @@ def _parse() -> Namespace:
         "length, in as many bits; of several channels, OUT/<name>_ch1_spk1.wav, ... What was done by the same command "
         f"before is not done again. OUT/{JOURNAL} says how each file was made."
     )
-    parser.add_argument("inputs", nargs="+", help="audio files, folders of them, and Kaldi tables (.scp)")
+    parser.add_argument("inputs", nargs="+", help="audio files, folders of them, Kaldi tables (.scp); - reads a pipe")
     parser.add_argument("--out", required=True, help="folder for the estimates")
     parser.add_argument(
         "--model",

@@ -1,13 +1,13 @@
 """Reading and writing audio files. Signals are float32 in [-1, 1), shape (T,)."""
 
 import io
-import os
 from pathlib import Path
 from typing import IO, Literal
 
 import numpy as np
 import soundfile
 
+from itersep.data.audiofile import AudioFile, check_finite, open_audio
 from itersep.errors import UserError
 from itersep.files import write_aside
 from itersep.signals import held_signals
@@ -29,13 +29,13 @@ RESAMPLE = "resample it"  # what can be done about a file of another rate, where
 
 
 def audio_length(path: str | Path, sample_rate: int, remedy: str = RESAMPLE) -> int:
-    """Length in samples of a mono file at ``sample_rate``, from its header; raises UserError like read_audio."""
-    try:
-        info = soundfile.info(str(path))
-    except (soundfile.LibsndfileError, OSError, TypeError) as error:
-        raise UserError(f"{path}: cannot be read as audio ({_reason(path, error)}); mend or remove it") from None
-    _check_format(path, info.samplerate, info.channels, sample_rate, remedy)
-    return info.frames
+    """Exact length in samples of a mono file at ``sample_rate``; raises UserError like read_audio.
+
+    Takes decoding all of a file whose header cannot tell, such as an MP3.
+    """
+    with open_audio(path) as file:
+        _check_format(file, sample_rate, remedy)
+        return file.length()
 
 
 def read_audio(
@@ -46,13 +46,10 @@ def read_audio(
     ``remedy`` ends the sentence on a file at another rate: a caller whose rate is an option names that too.
     Raises UserError that names the file if it is missing, unreadable, not mono, at another rate, or not finite.
     """
-    try:
-        samples, rate = soundfile.read(str(path), frames=length, start=start, dtype="float32", always_2d=True)
-    except (soundfile.LibsndfileError, OSError, TypeError) as error:
-        raise UserError(f"{path}: cannot be read as audio ({_reason(path, error)}); mend or remove it") from None
-    _check_format(path, rate, samples.shape[1], sample_rate, remedy)
-    if not np.isfinite(samples).all():
-        raise UserError(f"{path}: holds samples that are not finite numbers; mend or remove it")
+    with open_audio(path) as file:
+        _check_format(file, sample_rate, remedy)
+        samples = file.read(start, length)
+    check_finite(samples, path)
     return samples[:, 0]
 
 
@@ -68,11 +65,9 @@ def kept_subtype(subtype: str, kind: str = "wav") -> Subtype:
 
 
 def file_subtype(path: str | Path) -> str:
-    """The subtype of an audio file in soundfile's words; empty where soundfile cannot read it."""
-    try:
-        return soundfile.info(str(path)).subtype
-    except (soundfile.LibsndfileError, OSError, TypeError):
-        return ""
+    """The subtype of an audio file in soundfile's words; empty where nothing like it is stored, as in an MP3."""
+    with open_audio(path) as file:
+        return file.subtype
 
 
 def write_audio(
@@ -141,14 +136,9 @@ def fitting_gain(peak: float) -> float:
     return float(f"{PEAK / peak:.6g}") if peak > LARGEST else 1.0
 
 
-def _check_format(path: str | Path, rate: int, channels: int, sample_rate: int, remedy: str) -> None:
-    if channels != 1:
-        raise UserError(f"{path}: has {channels} channels where one is expected; convert it to mono")
-    if rate != sample_rate:
-        raise UserError(f"{path}: sample rate is {rate} Hz where {sample_rate} Hz is expected; {remedy}")
-
-
-def _reason(path: str | Path, error: Exception) -> str:
-    if not os.path.exists(path):
-        return "no such file"
-    return str(error).split(": ")[-1].strip().rstrip(".") or type(error).__name__
+def _check_format(file: AudioFile, sample_rate: int, remedy: str) -> None:
+    if file.channels != 1:
+        raise UserError(f"{file.name}: has {file.channels} channels where one is expected; convert it to mono")
+    if file.sample_rate != sample_rate:
+        rates = f"{file.sample_rate} Hz where {sample_rate} Hz is expected"
+        raise UserError(f"{file.name}: sample rate is {rates}; {remedy}")

@@ -6,9 +6,11 @@ from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
-import soundfile
 import torch
 from torchaudio.transforms import Resample
+
+from itersep.data.audiofile import open_audio
+from itersep.errors import UserError
 
 FRAME_S = 0.02  # resolution of the search for silence
 ACTIVE_DB = -35.0  # a frame is active within this range of the loudest frame
@@ -28,16 +30,10 @@ class UnusableError(Exception):
 def decode(path: Path) -> tuple[np.ndarray, int]:
     """Read any audio file as mono float32 (T,) and its sample rate in Hz. Raises UnusableError."""
     try:
-        if path.suffix == ".g722":  # raw G.722 has no header: soundfile cannot know it
-            import av
-
-            with av.open(str(path), format="g722") as container:
-                blocks = [frame.to_ndarray().mean(axis=0) / 32768 for frame in container.decode(audio=0)]
-            return np.concatenate(blocks or [np.zeros(0)]).astype(np.float32), 16000
-        samples, rate = soundfile.read(str(path), dtype="float32", always_2d=True)
-    except (soundfile.LibsndfileError, OSError, ValueError):
+        with open_audio(path) as file:
+            return file.read().mean(axis=1), file.sample_rate
+    except UserError:
         raise UnusableError("unreadable") from None
-    return samples.mean(axis=1), rate
 
 
 def clean(samples: np.ndarray, rate: int, sample_rate: int, max_pause_s: float | None) -> np.ndarray:

@@ -21,7 +21,7 @@ PEAK = 0.9  # of a resampled noise that would clip; a mixture sets its own level
 
 @dataclass(frozen=True)
 class AsFound(Preparation):
-    """Recordings used where they lie: the file name is the utterance, and only headers are read."""
+    """Recordings used where they lie: the file name is the utterance, and only headers are read, if they tell."""
 
     def make(self, data_dir: Path, first: int, sample_rate: int) -> Made:
         utterances, skipped = {}, []
@@ -30,10 +30,15 @@ class AsFound(Preparation):
             try:
                 length = audio_length(path, sample_rate)
             except UserError as error:
-                skipped.append((path, str(error).removeprefix(f"{path}: ").partition(";")[0]))
+                skipped.append((path, reason_to_skip(error, path)))
                 continue
             add_utterance(utterances, path.stem, Utterance(path, recording.speaker, length / sample_rate))
         return utterances, skipped
+
+
+def reason_to_skip(error: UserError, path: Path) -> str:
+    """What an error says of a file, without the file's name and the remedy: short enough to count by."""
+    return str(error).removeprefix(f"{path}: ").partition(";")[0]
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,6 @@ number of processes.
 Other ways to make utterances of recordings are other kinds of `Preparation`.
 """
 
-import glob
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -22,11 +21,11 @@ from tqdm import tqdm
 from itersep.data.audio import write_audio
 from itersep.data.clean import Clip, UnusableError, clean, decode, group_clips, splice
 from itersep.data.datadir import read_durations, read_table, write_data_dir
+from itersep.data.folders import count_others, split_audio
 from itersep.errors import UserError
 from itersep.files import check_name, text_digest, write_text
 from itersep.parallel import map_parallel
 
-SUFFIXES = (".wav", ".flac", ".ogg", ".opus", ".g722")
 TASK_SIZE = 100  # recordings a process takes at a time
 
 
@@ -229,20 +228,24 @@ def _report_skipped(skipped: Sequence[tuple[Path, str]], seen: int) -> None:
 
 
 def find_audio(folder: Path) -> list[Path]:
-    """Audio files below ``folder`` at any depth, sorted. Raises UserError if there is no such folder or none in it."""
+    """Audio files below ``folder`` at any depth, sorted; says what is there besides.
+
+    Raises UserError if there is no such folder or none in it.
+    """
     if not folder.is_dir():
         raise UserError(f"{folder}: no such folder")
-    found = glob.iglob(f"{glob.escape(str(folder))}/**/*", recursive=True)  # goes into linked folders too
-    paths = sorted(path for path in map(Path, found) if path.suffix.lower() in SUFFIXES)
+    paths, others = split_audio(folder)
     for path in paths:
         check_name(path)
     if not paths:
-        raise UserError(f"{folder}: holds no audio ({', '.join(SUFFIXES)})")
+        raise UserError(f"{folder}: holds no audio file; name a folder of such as .wav, .flac, .m4a")
+    if others:
+        print(count_others(folder, others))
     return paths
 
 
 def find_speech(corpus_dir: Path) -> list[Recording]:
-    """Recordings of a corpus laid out as <speaker>/.../*.{wav,flac,ogg,opus}; the speaker is the first folder."""
+    """Recordings of a corpus laid out as <speaker>/.../<file>; the speaker is the first folder."""
     recordings = []
     for path in find_audio(corpus_dir):
         parts = path.relative_to(corpus_dir).parts

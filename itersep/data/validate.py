@@ -4,10 +4,10 @@ import os
 from pathlib import Path
 
 import numpy as np
-import soundfile
 from tqdm import tqdm
 
 from itersep.data.audio import PCM_SCALE, read_audio
+from itersep.data.audiofile import open_audio
 from itersep.data.datadir import DURATION_TOLERANCE_S, read_table
 from itersep.errors import UserError
 
@@ -111,19 +111,20 @@ class Validation:
                 self._add("missing", name, utt, f"{path}: no such file")
                 continue
             try:
-                info = soundfile.info(path)
-            except (soundfile.LibsndfileError, OSError, TypeError):  # the last for .raw, which tells no rate
-                self._add("unreadable", name, utt, f"{path}: cannot be read as audio; mend or remove it")
+                with open_audio(path) as file:
+                    rate, channels, length = file.sample_rate, file.channels, file.length()
+            except UserError as error:
+                self._add("unreadable", name, utt, str(error))
                 continue
-            self.sample_rate = self.sample_rate or info.samplerate
-            if info.channels != 1:
-                self._add("channels", name, utt, f"{path}: has {info.channels} channels; convert it to mono")
-            if info.samplerate != self.sample_rate:
-                rates = f"{info.samplerate} Hz where {self.sample_rate} Hz is expected"
+            self.sample_rate = self.sample_rate or rate
+            if channels != 1:
+                self._add("channels", name, utt, f"{path}: has {channels} channels; convert it to mono")
+            if rate != self.sample_rate:
+                rates = f"{rate} Hz where {self.sample_rate} Hz is expected"
                 self._add("rate", name, utt, f"{path}: sample rate is {rates}; resample it")
-            if info.frames == 0:
+            if length == 0:
                 self._add("no samples", name, utt, f"{path}: holds no samples; remove it")
-            self._lengths.setdefault(name, {})[utt] = info.frames
+            self._lengths.setdefault(name, {})[utt] = length
 
     def check_lengths(self) -> None:
         """References and noise must be as long as their mixture, and that as utt2dur says."""

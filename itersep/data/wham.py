@@ -6,7 +6,9 @@ from pathlib import Path
 
 import soundfile
 
-from itersep.data.librispeech import AsFound
+from itersep.data.audio import to_pcm
+from itersep.data.audiofile import open_audio
+from itersep.data.librispeech import AsFound, reason_to_skip
 from itersep.data.prepare import Made, Preparation, Recording
 from itersep.errors import UserError
 from itersep.files import write_aside
@@ -21,8 +23,8 @@ class FirstChannel(Preparation):
         for recording in self.recordings:
             try:
                 path = _first_channel(recording.path, data_dir / "audio" / f"{recording.path.stem}.wav")
-            except (soundfile.LibsndfileError, OSError) as error:
-                skipped.append((recording.path, f"cannot be read ({error})"))
+            except UserError as error:
+                skipped.append((recording.path, reason_to_skip(error, recording.path)))
                 continue
             made, bad = AsFound([Recording(path, recording.speaker)]).make(data_dir, first, sample_rate)
             utterances |= made
@@ -41,11 +43,11 @@ def find_listed(wham: Path, names: Iterable[str]) -> list[Recording]:
 
 def _first_channel(path: Path, copy: Path) -> Path:
     """``path`` if it has one channel, else ``copy``, to which the samples of the first are written as they are."""
-    info = soundfile.info(str(path))
-    if info.channels == 1:
-        return path
-    dtype, subtype = ("int16", "PCM_16") if info.subtype == "PCM_16" else ("float32", "FLOAT")
-    samples, rate = soundfile.read(str(path), dtype=dtype)
+    with open_audio(path) as file:
+        if file.channels == 1:
+            return path
+        samples, rate, subtype = file.read()[:, 0], file.sample_rate, file.subtype
+    samples = to_pcm(samples) if subtype == "PCM_16" else samples
     with write_aside(copy) as aside:
-        soundfile.write(str(aside), samples[:, 0], rate, subtype=subtype)
+        soundfile.write(str(aside), samples, rate, subtype="PCM_16" if subtype == "PCM_16" else "FLOAT")
     return copy

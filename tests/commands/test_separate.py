@@ -163,6 +163,42 @@ def test_what_something_else_has_written_over_is_made_again(run: Callable, tmp_p
     assert "done before" not in run(one)[1] and estimate.read_bytes() == made
 
 
+def test_bad_files_are_named_at_the_end_and_the_others_done(run: Callable, tmp_path: Path) -> None:
+    folder = tmp_path / "in"
+    for name in ("a.wav", "b.wav", "c.wav", "d.wav"):
+        record(folder / name, seconds=3.0)
+    (folder / "b.wav").write_text("no audio"), not_finite(folder / "c.wav"), (folder / "notes.txt").touch()
+    options = (folder, tmp_path / "gone.m4a", "--window", 1, "--overlap", 0.2)
+    status, said, errors = run(*options)
+    assert status == 1 and f"{folder}: passed over as not audio, by name: 1 .txt" in said
+    named = [line.removeprefix("itersep-separate: ").partition(": ")[0] for line in errors.splitlines()]
+    assert named[:-1] == [f"{folder}/b.wav", f"{tmp_path}/gone.m4a", f"{folder}/c.wav"]
+    assert errors.endswith("3 of 5 recordings could not be separated; the others are done\n")
+    made = [f"{name}_spk{c}.wav" for name in "ad" for c in (1, 2)]
+    assert names(tmp_path / "out") == sorted([*made, "separated.jsonl"])
+    record(folder / "b.wav")
+    status, said, _ = run(*options)
+    assert status == 1 and "2 of 4 recordings were done before" in said
+
+
+def test_where_nothing_can_be_done_the_status_is_that_of_a_mistake(run: Callable, tmp_path: Path) -> None:
+    status, _, errors = run(tmp_path / "gone.wav", tmp_path / "gone.m4a")
+    assert status == 2 and errors.endswith(": 2 of 2 recordings could not be separated\n") and errors.count("\n") == 3
+
+
+def test_a_pipe_is_separated_like_its_file(run: Callable, tmp_path: Path, model: Path) -> None:
+    path, out = record(tmp_path / "a.wav"), tmp_path / "piped"
+    assert run(path)[0] == 0
+    root = Path(__file__).resolve().parent.parent.parent
+    program = f"{sys.executable} -m itersep.commands.separate --model {model} --out {out} --device cpu"
+    command = f"cat {path} | {program} - <(cat {path})"
+    environment = os.environ | {"PYTHONPATH": str(root), "OMP_NUM_THREADS": "1"}
+    subprocess.run(["bash", "-c", command], env=environment, check=True)
+    (piped,) = out.glob("pipe*_spk1.wav")
+    assert piped.read_bytes() == (out / "stdin_spk1.wav").read_bytes() == (tmp_path / "out/a_spk1.wav").read_bytes()
+    assert len(names(out)) == 5  # and nothing is left of what came through
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

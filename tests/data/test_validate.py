@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from itersep.data.audio import read_audio, write_audio
+from itersep.data.audio import read_audio, to_pcm, write_audio
 from itersep.data.datadir import read_table
 from itersep.data.validate import validate_data_dir
 from itersep.simulate.folder import render_set
@@ -117,7 +117,8 @@ def test_first_file_with_a_fault_is_named(data_dir, spoil):
 
 
 def test_a_file_that_tells_no_rate_is_named(data_dir):
-    raw = Path(audio(data_dir, "spk1.scp", 1)).rename(data_dir / "x.raw")
+    raw = data_dir / "x.raw"
+    raw.write_bytes(to_pcm(read_audio(audio(data_dir, "spk1.scp", 1), RATE)).tobytes())
     rewrite(data_dir / "spk1.scp", lambda lines: [lines[0], f"s-000001 {raw}", lines[2]])
     (fault,) = validate_data_dir(data_dir).faults
     assert fault.startswith(f"{data_dir}/spk1.scp:2: {raw}: cannot be read as audio")
