@@ -12,6 +12,9 @@ from itersep.data.audio import read_audio, write_audio
 from itersep.data.datadir import read_table, write_table
 from itersep.errors import UserError
 from itersep.metrics import mean_interval
+from itersep.report.experiment import read_experiments
+from itersep.report.page import render_page
+from itersep.report.results import render_results
 from itersep.report.summary import improvements, summarize
 from itersep.score import Score, find_jobs, read_scores, score_all, write_scores
 from itersep.separate import Separation, files_sha256, read_mixtures, start_folder
@@ -188,9 +191,11 @@ def test_a_mixture_with_a_silent_speaker_changes_no_mean(mixture_dir: Path, alon
     assert sorted(improvements(scores, 2)) == ["m0", "m1", "m3", "m4"]  # those that there are to hear
 
 
-def test_what_a_silent_speakers_estimate_lets_through_is_its_leak(program: Callable, mixture_dir: Path) -> None:
+def test_what_a_silent_speakers_estimate_lets_through_is_its_leak(
+    program: Callable, mixture_dir: Path, tmp_path: Path
+) -> None:
     silence(mixture_dir, "m2")
-    out = estimate(mixture_dir, leaking)
+    out = estimate(mixture_dir, leaking, out=tmp_path / "exp" / "small" / "test_2mix")
     told = program("score.py", "--data", mixture_dir, "--separated", out).out
     assert "silent references, left out with their mixtures: 1 (m2 speaker 2)" in told
     assert "1 mixtures with 1 of 2 speakers active:" in told and "leak -20.00 dB" in told
@@ -199,6 +204,11 @@ def test_what_a_silent_speakers_estimate_lets_through_is_its_leak(program: Calla
     assert [row["leak_db"]["mean"] for row in kind["iterations"]] == [None, *[pytest.approx(-20, abs=0.01)] * 2]
     assert all(row["si_sdr_db"]["mean"] > 50 for row in kind["iterations"][1:])  # of the active speaker
     assert "nan" not in (out / "scores.csv").read_text()
+    records = read_experiments([str(out.parent)])
+    page = render_results(records, "results", "report.py")
+    assert "### test_2mix: mixtures with silent speakers" in page and "| small | 1 | 1 | 2 | " in page
+    html = render_page(records, ["m2"])
+    assert html.count('<span class="score">leak −20.0 dB</span>') == 2 and "<h3>Mixtures with silent speakers" in html
 
 
 def test_a_speaker_who_is_the_mixture_has_nothing_to_improve(mixture_dir: Path) -> None:
