@@ -30,11 +30,12 @@ TOY = Metric(
 CONFIG = {
     "model": {
         "sources": 2,
+        "sample_rate": 8000,
         "iterations": 3,
         "filterbank": {"kind": "stft"},
         "separator": {"simo_blocks": 1, "siso_blocks": 2},
     },
-    "data": {"mode": "rendered", "segment_s": 1.0, "simulation": {"sample_rate": 8000}},
+    "data": {"mode": "rendered", "segment_s": 1.0, "simulation": {}},
 }
 
 
