@@ -17,7 +17,8 @@ from torchmetrics.functional.audio import scale_invariant_signal_distortion_rati
 from itersep.losses.pit import best_permutation, pairwise
 
 SDR_DIAGONAL = 1e-10  # keeps the filter's equations solvable for any reference, and SDR within 100 dB
-SDR_LIMIT_DB = 100.0
+LIMIT_DB = 100.0  # of SDR and leak, either way
+INAUDIBLE_DB = 60.0  # what is so far below the mixture counts as silent
 
 
 def si_sdr_db(est: Tensor, ref: Tensor) -> Tensor:
@@ -35,17 +36,17 @@ def sdr_db(est: Tensor, ref: Tensor) -> Tensor:
     # One by one: torch's batched solver gives wrong pivots where it has several threads (pytorch issue 142815).
     pairs = zip(est.flatten(0, -2), ref.flatten(0, -2), strict=True) if est.ndim > 1 else [(est, ref)]
     sdr = torch.stack([signal_distortion_ratio(*pair, load_diag=SDR_DIAGONAL) for pair in pairs])
-    sdr = sdr.nan_to_num(nan=-SDR_LIMIT_DB).clamp(-SDR_LIMIT_DB, SDR_LIMIT_DB)
+    sdr = sdr.nan_to_num(nan=-LIMIT_DB).clamp(-LIMIT_DB, LIMIT_DB)
     return sdr.reshape(est.shape[:-1]).where(~_one_is_silent(est, ref), math.nan)
 
 
 def assign(est: Tensor, ref: Tensor) -> Tensor:
     """The permutation (C,) with the best mean SI-SDR: est[perm[c]] goes with ref[c]. est, ref (C, T).
 
-    Silent signals have no say in it.
+    A silent reference has no say in it; to others, a silent estimate is as bad as one with nothing in common.
     """
-    scores = pairwise(si_sdr_db, est[None], ref[None])
-    return best_permutation(scores.nan_to_num(0.0))[0]
+    scores = pairwise(si_sdr_db, est[None], ref[None]).nan_to_num(-LIMIT_DB)
+    return best_permutation(scores.where(ref.abs().amax(-1) > 0, 0.0))[0]
 
 
 def change_db(est: Tensor, before: Tensor) -> Tensor:
@@ -58,6 +59,24 @@ def change_db(est: Tensor, before: Tensor) -> Tensor:
     """
     power, change = (x.double().square().sum((-1, -2)) for x in (est, est - before))
     return torch.where(change == 0, -torch.inf, 10 * torch.log10(change / power))
+
+
+def leak_db(est: Tensor, active: Tensor) -> Tensor:
+    """How loud each estimate is against those of active speakers: (C, T), active (C,) -> (C,), within -+ 100 dB.
+
+    10 log10 of an estimate's energy over the mean energy of the active speakers' estimates. Where the speaker is
+    silent, it is what a listener hears instead of silence; it is relative to the other estimates, not to the mixture,
+    since a model may answer at any level. NaN where no speaker is active.
+    """
+    power = est.double().square().sum(-1)
+    ratio = 10 * torch.log10(power / power[active].mean())
+    return ratio.where(power > 0, -LIMIT_DB).clamp(-LIMIT_DB, LIMIT_DB).where(active.any(), math.nan)
+
+
+def mute_inaudible(mix: Tensor, ref: Tensor) -> Tensor:
+    """References (C, T) with zeros for those that nobody hears in the mixture (T,): `INAUDIBLE_DB` below it or more."""
+    least = mix.double().square().sum() * 10.0 ** (-INAUDIBLE_DB / 10.0)
+    return ref.where(ref.double().square().sum(-1, keepdim=True) > least, 0.0)
 
 
 @dataclass(frozen=True)

@@ -1,12 +1,14 @@
 """Scores of a folder of estimates against the references of its data directory.
 
-scores.csv      one line a mixture, speaker and iteration; iteration 0 is the mixture itself as estimate
+scores.csv      one line a mixture, speaker and iteration, where iteration 0 is the mixture itself as estimate; a column
+                a metric (itersep/registry.py), with an empty cell where it is undefined
 summary.json    what follows from it (itersep/report/summary.py)
 """
 
 import csv
-from collections.abc import Iterable, Sequence
-from dataclasses import astuple, dataclass, fields
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import torch
@@ -16,23 +18,29 @@ from itersep.data.audio import read_audio
 from itersep.data.datadir import read_table
 from itersep.errors import UserError
 from itersep.files import read_lines, write_aside
-from itersep.metrics import assign, change_db, sdr_db, si_sdr_db
+from itersep.metrics import assign, mute_inaudible
 from itersep.parallel import map_parallel
+from itersep.registry import METRICS, Signals, evaluate
 from itersep.separate import files_sha256, read_mixtures, read_separation
+
+PLACE = ("utt", "speaker", "iteration", "estimate")  # columns of every scores.csv
+ACTIVE = "active"  # another, which files of earlier versions lack
 
 
 @dataclass(frozen=True)
 class Score:
-    """One line of scores.csv. A metric is NaN (an empty cell) where the reference or the estimate is silent."""
+    """One line of scores.csv: a speaker of a mixture after an iteration."""
 
     utt: str
     speaker: int  # of the reference, from 1
     iteration: int  # 0: the unprocessed mixture
     estimate: int  # the one assigned to this speaker, from 1; 0: the mixture
-    si_sdr_db: float
-    si_sdri_db: float  # SI-SDR less that of the mixture
-    sdr_db: float
-    change_db: float = 0.0  # of the mixture's estimates in this iteration; 0 in the first, which starts from silence
+    active: bool = True  # whether the reference is heard in the mixture
+    values: Mapping[str, float] = field(default_factory=dict)  # metric -> value, where it is defined
+
+    def get(self, metric: str) -> float:
+        """The value of a metric; NaN where it is undefined."""
+        return self.values.get(metric, math.nan)
 
 
 @dataclass(frozen=True)
@@ -78,19 +86,16 @@ def score_mixture(job: Job) -> list[Score]:
     Raises UserError that names a file which is unreadable or not of the mixture's length.
     """
     mix = _read(job.mix, job.sample_rate)
-    ref = torch.stack([_read(file, job.sample_rate, len(mix)) for file in job.ref])
-    unprocessed = si_sdr_db(mix, ref)
-    scores = _speaker_scores(job.utt, 0, [0] * len(ref), unprocessed, unprocessed, sdr_db(mix, ref))
+    ref = mute_inaudible(mix, torch.stack([_read(file, job.sample_rate, len(mix)) for file in job.ref]))
+    unprocessed = Signals(mix, ref, mix.expand_as(ref), None, job.sample_rate)
+    scores = list(_score_speakers(job.utt, 0, [0] * len(ref), unprocessed))
     before = None
     for iteration, files in enumerate(job.est, start=1):
         est = torch.stack([_read(file, job.sample_rate, len(mix)) for file in files])
-        change = 0.0 if before is None else round(change_db(est, before).item(), 4)
-        before = est
         perm = assign(est, ref)
-        est = est[perm]
-        estimates = (perm + 1).tolist()
-        si_sdr = si_sdr_db(est, ref)
-        scores += _speaker_scores(job.utt, iteration, estimates, si_sdr, unprocessed, sdr_db(est, ref), change)
+        signals = Signals(mix, ref, est[perm], None if before is None else before[perm], job.sample_rate)
+        scores += _score_speakers(job.utt, iteration, (perm + 1).tolist(), signals)
+        before = est
     return scores
 
 
@@ -125,48 +130,57 @@ def scored_files_sha256(jobs: Sequence[Job], separated_dir: str | Path) -> str:
     return files_sha256(files)
 
 
-def write_scores(path: str | Path, scores: Iterable[Score]) -> None:
-    """Write scores.csv, aside and renamed."""
+def write_scores(path: str | Path, scores: Sequence[Score]) -> None:
+    """Write scores.csv, aside and renamed, with a column for each metric that has a value."""
+    found = {name for score in scores for name in score.values}
+    names = [name for name in METRICS if name in found] + sorted(found - METRICS.keys())
     with write_aside(path) as aside, open(aside, "w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(field.name for field in fields(Score))
+        writer.writerow([*PLACE, ACTIVE, *names])
         for score in scores:
-            writer.writerow("" if value != value else value for value in astuple(score))
+            place = (score.utt, score.speaker, score.iteration, score.estimate, int(score.active))
+            writer.writerow([*place, *(score.values.get(name, "") for name in names)])
 
 
 def read_scores(path: str | Path) -> list[Score]:
-    """Read scores.csv. Raises UserError that names the file and line of a bad one."""
-    names, types = zip(*((field.name, field.type) for field in fields(Score)), strict=True)
-    scores = []
+    """Read scores.csv; all columns but the first are metrics, whether this version knows them or not.
+
+    Raises UserError that names the file and line of a bad one.
+    """
+    scores, head = [], []
     for number, line in enumerate(read_lines(path, "run scoring first"), start=1):
         try:
             (row,) = csv.reader([line], strict=True)
-            if number == 1 and row != list(names):
-                raise ValueError
             if number > 1:
-                scores.append(Score(*(kind(cell or "nan") for kind, cell in zip(types, row, strict=True))))
+                scores.append(_read_row(dict(zip(head, row, strict=True))))
+            elif not set(PLACE) <= set(row) or len(set(row)) < len(row):
+                raise ValueError
+            else:
+                head = row
         except (ValueError, csv.Error):
             raise UserError(f"{path}:{number}: is not a line of scores; run scoring again") from None
     if not scores:
         raise UserError(f"{path}: holds no scores; run scoring again")
-    return scores
+    return scores if ACTIVE in head else _find_active(scores)
 
 
-def _speaker_scores(
-    utt: str,
-    iteration: int,
-    estimates: list[int],
-    si_sdr: torch.Tensor,
-    unprocessed: torch.Tensor,
-    sdr: torch.Tensor,
-    change_db: float = 0.0,
-) -> list[Score]:
+def _read_row(row: dict[str, str]) -> Score:
+    utt, *numbers = (row.pop(name) for name in PLACE)
+    active = bool(int(row.pop(ACTIVE, "1")))
+    return Score(utt, *map(int, numbers), active, {name: float(cell) for name, cell in row.items() if cell})
+
+
+def _find_active(scores: Sequence[Score]) -> list[Score]:
+    """Scores of a file that does not tell who is active: there, the others have no SI-SDR even of the mixture."""
+    silent = {(score.utt, score.speaker) for score in scores if not score.iteration and "si_sdr_db" not in score.values}
+    return [replace(score, active=(score.utt, score.speaker) not in silent) for score in scores]
+
+
+def _score_speakers(utt: str, iteration: int, estimates: list[int], signals: Signals) -> Iterator[Score]:
     """Scores (C,) of an iteration as lines, rounded as they are written, so that the file holds all there is."""
-    columns = zip(estimates, si_sdr.tolist(), (si_sdr - unprocessed).tolist(), sdr.tolist(), strict=True)
-    return [
-        Score(utt, c, iteration, est, *(round(v, 4) for v in row), change_db)
-        for c, (est, *row) in enumerate(columns, start=1)
-    ]
+    lines = zip(estimates, signals.active.tolist(), evaluate(signals, iteration), strict=True)
+    for speaker, (estimate, active, values) in enumerate(lines, start=1):
+        yield Score(utt, speaker, iteration, estimate, active, {name: round(v, 4) for name, v in values.items()})
 
 
 def _read_tables(folder: Path, speakers: int, mixtures: Iterable[str]) -> list[dict[str, str]]:

@@ -17,17 +17,19 @@ from itersep.inference import load_network
 from itersep.models.blocks import BLOCKS
 from itersep.models.cost import count_macs
 from itersep.models.masks import MASKS
+from itersep.registry import METRICS
 from tests.utils.conftest import program  # noqa: F401 - a fixture
 
 PAGE = Path(__file__).resolve().parent.parent / "docs/extending.md"
-MODULES = ("itersep.models.blocks.conv", "registration", "bounded")  # of the page's blocks of python, in turn
+MODULES = ("itersep.models.blocks.conv", "registration", "bounded", "snr")  # of the page's blocks of python, in turn
 
 
 @pytest.fixture
 def extended(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The page's block and mask, registered as it says."""
-    monkeypatch.setitem(BLOCKS, "conv", None)  # so that both are taken away again
-    monkeypatch.setitem(MASKS, "bounded", None)
+    """The page's block, mask and metric, registered as it says."""
+    for registry, name in ((BLOCKS, "conv"), (MASKS, "bounded"), (METRICS, "snr_db")):
+        monkeypatch.setitem(registry, name, None)  # so that it is taken away again
+        del registry[name]
     sources = re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL)
     for name, source in zip(MODULES, sources, strict=True):
         module = ModuleType(name)
@@ -36,7 +38,7 @@ def extended(monkeypatch: pytest.MonkeyPatch) -> None:
         exec(compile(source, f"{PAGE}:{name}", "exec"), module.__dict__)
 
 
-def test_a_block_and_a_mask_of_the_page_go_all_the_way(
+def test_block_mask_and_metric_of_the_page_go_all_the_way(
     extended: None, program: Callable, config: Path, mixture_dir: Path, tmp_path: Path  # noqa: F811
 ) -> None:
     network = {"block": "conv", "mask": "bounded", "conv": {"features": 8, "reach": 1}}
@@ -56,7 +58,9 @@ def test_a_block_and_a_mask_of_the_page_go_all_the_way(
     assert settings["conv"] == {"features": 8, "reach": 1} and "dprnn" not in settings
     summary = json.loads((exp / "set/summary.json").read_text())
     assert [row["iteration"] for row in summary["iterations"]] == [0, 1, 2]
-    assert "| exp |" in (tmp_path / "RESULTS.md").read_text()
+    results = (tmp_path / "RESULTS.md").read_text()
+    assert "| exp |" in results and "| SDR | SNR | reassigned |" in results and "set_snr_over_iterations.png" in results
+    assert "snr_db" in summary["iterations"][2] and "snr_db" in (exp / "set/scores.csv").read_text()
     model, _ = load_network(exp)
     mix = torch.randn(1, 1234)
     session = onnxruntime.InferenceSession(tmp_path / "model.onnx", providers=["CPUExecutionProvider"])

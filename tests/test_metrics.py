@@ -9,7 +9,7 @@ import torch
 from scipy import stats
 
 from itersep.losses.sdr import si_sdr
-from itersep.metrics import assign, mean_interval, sdr_db, si_sdr_db
+from itersep.metrics import assign, leak_db, mean_interval, sdr_db, si_sdr_db
 
 
 def noisy(ref: torch.Tensor, snr_db: float) -> torch.Tensor:
@@ -81,6 +81,23 @@ def test_a_silent_reference_leaves_the_assignment_to_the_others() -> None:
     est = noisy(ref, 3.0)
     ref[1] = 0
     assert assign(est[[2, 0, 1]], ref).tolist() == [1, 2, 0]
+
+
+def test_a_silent_estimate_is_not_assigned_to_an_active_speaker() -> None:
+    ref = torch.stack([torch.randn(1000), torch.zeros(1000)])
+    poor = noisy(ref[:1], -20.0)[0]
+    assert assign(torch.stack([torch.zeros(1000), poor]), ref).tolist() == [1, 0]
+
+
+def test_leak_is_the_level_over_the_active_estimates_at_any_gain() -> None:
+    est = torch.nn.functional.normalize(torch.randn(4, 1000, dtype=torch.float64))
+    est *= torch.tensor([[3.0], [1.0], [0.1], [0.0]])
+    active = torch.tensor([True, True, False, False])
+    leaks = leak_db(est, active)
+    assert leaks[2:].tolist() == [pytest.approx(10 * math.log10(0.01 / 5)), -100.0]  # mean energy of the active: 5
+    assert torch.allclose(leak_db(-7 * est, active), leaks)
+    assert leak_db(est, ~torch.ones_like(active)).isnan().all()
+    assert leak_db(est, active.flip(0))[0] == pytest.approx(10 * math.log10(9 / 0.005))
 
 
 def test_interval_is_students() -> None:

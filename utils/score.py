@@ -12,6 +12,7 @@ from jsonargparse.typing import PositiveInt
 from itersep.cli import command_line, run_program
 from itersep.errors import UserError
 from itersep.files import write_text
+from itersep.registry import METRICS
 from itersep.report.bins import summarize_bins
 from itersep.report.stopping import summarize_stopping
 from itersep.report.summary import describe, name_files, read_summary, summarize
@@ -21,7 +22,7 @@ from itersep.simulate.manifest import read_mixtures
 
 
 def main(data: str, separated: str, nj: PositiveInt = 1) -> None:
-    """Score estimates and the unprocessed mixtures: SI-SDR, SI-SDRi and SDR of every mixture, speaker and iteration.
+    """Score estimates and the unprocessed mixtures, by each metric of itersep/registry.py (SI-SDR, SI-SDRi, SDR, ...).
 
     Args:
         data: data directory with the references spk1.scp, spk2.scp, ...
@@ -55,10 +56,11 @@ def score(jobs: Sequence[Job], data: Path, folder: Path, nj: int) -> dict[str, A
 
 
 def find_summary(folder: Path, files_sha256: str) -> dict[str, Any] | None:
-    """The summary in a folder if it is whole, and of these files."""
+    """The summary in a folder if it is whole, of these files, and by the metrics that there are now."""
     with suppress(UserError):
         summary = read_summary(folder / "summary.json")
-        if summary.get("files_sha256") == files_sha256 and (folder / "scores.csv").exists():
+        same = (summary.get("files_sha256"), summary.get("metrics")) == (files_sha256, list(METRICS))
+        if same and (folder / "scores.csv").exists():
             return summary
     return None
 

@@ -77,8 +77,8 @@ def main(
     done += f" by part {part}" * bool(part)
     share = f"{direct} ({100 * direct / len(mixtures):.1f} %)"
     print(
-        f"{out}: {len(mixtures)} mixtures, {done}; {share} have the direct path only, since their rooms can't ring as "
-        "short as T60 asks"
+        f"{out}: {len(mixtures)} mixtures, {done}; {share} have the direct path only: T60 is 0, or shorter than walls "
+        "that absorb all sound leave it"
     )
 
 

@@ -14,14 +14,16 @@ def main() -> None:
     """Print one line for each directory that is well, and one for each kind of fault found."""
     parser = make_parser(
         "Check data directories: tables (sorted, unique, agreeing) and audio (there, mono, of one rate, of "
-        "equal length, summing up to the mixture). The first fault of each kind is named with file and line.",
+        "equal length, not silent, summing up to the mixture). The first fault of each kind is named with file and "
+        "line.",
     )
     parser.add_argument("data_dirs", nargs="+", help="data directories")
     parser.add_argument("--sample_rate", type=PositiveInt | None, help="rate of all audio (default: the first file's)")
+    parser.add_argument("--allow_silent", type=bool, default=False, help="true: speakers may be silent throughout")
     options = parse(parser)
     bad = 0
     for data_dir in options.data_dirs:
-        check = validate_data_dir(data_dir, options.sample_rate)
+        check = validate_data_dir(data_dir, options.sample_rate, options.allow_silent)
         if check.faults:
             print(*check.faults, sep="\n", file=sys.stderr)
             bad += 1

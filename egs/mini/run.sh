@@ -5,7 +5,8 @@
 #   --stage N          first stage to run: 0 data, 1 simulation, 2 training, 3 separation, 4 scoring
 #   --stop-stage N     last stage to run
 #   --config A,B       yaml files of this folder, each laid over the one before; they name the experiment
-#   --corpus-dir DIR   speech of your own in place of the Debian packages: DIR/<speaker>/.../<audio>
+#   --corpus-dir DIR   speech of your own in place of the Debian packages, in one folder a speaker at any depth
+#   --speaker-level N  which folders of DIR are speakers, 1 for the outermost, where it is not clear
 #   --noise-dir DIR    noises of your own, to go with it
 #   --iterations N     separate 1 to N times, and score each
 #   --results FILE     page of results to write, on all experiments that are scored
@@ -17,6 +18,7 @@ stage=0
 stop_stage=4
 config=conf/freq.yaml
 corpus_dir=
+speaker_level=
 noise_dir=
 iterations=4
 results=RESULTS.md
@@ -31,7 +33,7 @@ if runs 0; then
   echo "Stage 0: data preparation"
   if [ -n "$corpus_dir" ]; then
     "${prepare_cmd[@]}" python "$root/utils/prepare_corpus.py" --corpus_dir "$corpus_dir" \
-      --noise_dir "$noise_dir" --nj "$nj"
+      ${speaker_level:+--speaker_level "$speaker_level"} --noise_dir "$noise_dir" --nj "$nj"
   else
     "${prepare_cmd[@]}" local/download.sh downloads
     "${prepare_cmd[@]}" python local/prepare_mini.py --nj "$nj"

@@ -22,6 +22,7 @@ from itersep.data.audio import write_audio
 from itersep.data.clean import Clip, UnusableError, clean, decode, group_clips, splice
 from itersep.data.datadir import read_durations, read_table, write_data_dir
 from itersep.data.folders import count_others, split_audio
+from itersep.data.layouts import find_speakers
 from itersep.errors import UserError
 from itersep.files import check_name, text_digest, write_text
 from itersep.parallel import map_parallel
@@ -244,16 +245,15 @@ def find_audio(folder: Path) -> list[Path]:
     return paths
 
 
-def find_speech(corpus_dir: Path) -> list[Recording]:
-    """Recordings of a corpus laid out as <speaker>/.../<file>; the speaker is the first folder."""
-    recordings = []
-    for path in find_audio(corpus_dir):
-        parts = path.relative_to(corpus_dir).parts
-        if len(parts) > 1:
-            recordings.append(Recording(path, _as_key(parts[0])))
-    if not recordings:
-        raise UserError(f"{corpus_dir}: audio must lie in one folder a speaker, as {corpus_dir}/<speaker>/*.wav")
-    return recordings
+def find_speech(corpus_dir: Path, speaker_level: int | None = None) -> list[Recording]:
+    """Recordings of a corpus; the speaker is the folder that `find_speakers` finds, or that at ``speaker_level``.
+
+    Files outside the speakers' folders are left out. Raises UserError where it is not clear whose voice is whose.
+    """
+    paths = find_audio(corpus_dir)
+    speakers = find_speakers([path.relative_to(corpus_dir).parts for path in paths], str(corpus_dir), speaker_level)
+    pairs = zip(paths, speakers, strict=True)
+    return [Recording(path, _as_key(speaker)) for path, speaker in pairs if speaker is not None]
 
 
 def find_noise(noise_dir: Path) -> list[Recording]:

@@ -1,6 +1,7 @@
 """Checking a data directory before hours are spent on it."""
 
 import os
+import re
 from pathlib import Path
 
 import numpy as np
@@ -14,14 +15,18 @@ from itersep.errors import UserError
 REQUIRED = ("wav.scp", "utt2spk", "spk2utt")
 OPTIONAL = ("utt2dur", "utt2gain")
 SUMS_CHECKED = 20  # mixtures whose sum is computed
+BLOCK = 4000  # samples read at a time in search of one that is not zero
 
 
-def validate_data_dir(data_dir: str | Path, sample_rate: int | None = None) -> "Validation":
+def validate_data_dir(
+    data_dir: str | Path, sample_rate: int | None = None, allow_silent: bool = False
+) -> "Validation":
     """Check tables and audio of a data directory; ``sample_rate`` None takes the first file's.
 
     Tables must be sorted, without repetitions, and agree on their keys. Audio must exist, be mono, of one rate, and as
-    long as wav.scp and utt2dur say. If there are references and noise, then of an evenly spaced sample of mixtures,
-    wav.scp must be the sum of spk<c>.scp and noise1.scp, but for the rounding of 16-bit audio.
+    long as wav.scp and utt2dur say. No utterance, mixture or speaker may be zeros from end to end, unless
+    ``allow_silent``. If there are references and noise, then of an evenly spaced sample of mixtures, wav.scp must be
+    the sum of spk<c>.scp and noise1.scp, but for the rounding of 16-bit audio.
     """
     check = Validation(Path(data_dir), sample_rate)
     check.read_tables()
@@ -30,6 +35,8 @@ def validate_data_dir(data_dir: str | Path, sample_rate: int | None = None) -> "
     check.check_speakers()
     check.check_audio()
     check.check_lengths()
+    if not (check.faults or allow_silent):
+        check.check_silence()
     if not check.faults:
         check.check_sums()
     return check
@@ -146,6 +153,24 @@ class Validation:
                 agrees = False
             if not agrees:
                 self._add("duration", "utt2dur", utt, f"'{utt}' has '{text}' where the audio has {length_s:.4f} s")
+
+    def check_silence(self) -> None:
+        """Utterances, mixtures and speakers must have a sample that is not zero; noise may be silent."""
+        scps = [(name, table) for name, table in self._tables.items() if re.fullmatch(r"(wav|spk\d+)\.scp", name)]
+        files = [(name, utt, path) for name, table in scps for utt, path in table.items()]
+        for name, utt, path in tqdm(files, f"listening to {self.data_dir}", unit="file", leave=False, disable=None):
+            try:
+                silent = self._is_silent(path, self._lengths[name][utt])
+            except UserError as error:
+                self._faults.setdefault("unreadable", str(error))
+                continue
+            if silent:
+                what = f"{path}: is silent throughout; make it again, or allow it by --allow_silent true"
+                self._add("silent", name, utt, what)
+
+    def _is_silent(self, path: str, length: int) -> bool:
+        starts = range(0, length, BLOCK)
+        return not any(read_audio(path, self.sample_rate, start, BLOCK).any() for start in starts)
 
     def check_sums(self) -> None:
         """A sample of mixtures must be the sum of their parts; without noise1.scp, parts may be missing."""

@@ -7,7 +7,8 @@ from typing import Any
 
 from itersep.errors import UserError
 from itersep.metrics import mean_interval
-from itersep.report.summary import mixture_means
+from itersep.registry import figure_metrics
+from itersep.report.summary import all_active, mixture_means
 from itersep.score import Score
 from itersep.simulate.manifest import AnyMixture, Mixture
 
@@ -35,13 +36,14 @@ AXES = {  # quarters of the paper's ranges
 
 
 def summarize_bins(scores: Sequence[Score], mixtures: Sequence[AnyMixture]) -> dict[str, list[dict[str, Any]]]:
-    """Axis -> its bins, each with its number of mixtures and the mean SI-SDR after each iteration (0: the mixture).
+    """Axis -> its bins, each with its number of mixtures and the means after each iteration (0: the mixture).
 
-    Mixtures without a room are in no bin, and an axis without mixtures is left out.
+    Mixtures without a room are in no bin, nor are those with silent speakers; an axis without mixtures is left out.
     Raises UserError for a scored mixture that is not among ``mixtures``.
     """
     drawn = {mixture.id: mixture for mixture in mixtures}
-    means = mixture_means(scores, "si_sdr_db")
+    scores = all_active(scores)
+    means = {metric.name: mixture_means(scores, metric.name) for metric in figure_metrics()}
     utts = sorted({score.utt for score in scores})
     for utt in utts:
         if utt not in drawn:
@@ -58,10 +60,9 @@ def summarize_bins(scores: Sequence[Score], mixtures: Sequence[AnyMixture]) -> d
     return bins
 
 
-def _summarize_bin(utts: Sequence[str], means: dict[int, dict[str, float]], label: str) -> dict[str, Any]:
-    rows = {i: mean_interval([means[i][utt] for utt in utts if utt in means[i]]) for i in sorted(means)}
-    return {
-        "bin": label,
-        "mixtures": len(utts),
-        "iterations": [{"iteration": i, "si_sdr_db": asdict(mean)} for i, mean in rows.items()],
-    }
+def _summarize_bin(utts: Sequence[str], means: dict[str, dict[int, dict[str, float]]], label: str) -> dict[str, Any]:
+    rows: dict[int, dict[str, Any]] = {i: {"iteration": i} for i in sorted(set().union(*means.values()))}
+    for name, by_iteration in means.items():
+        for i, values in by_iteration.items():
+            rows[i][name] = asdict(mean_interval([values[utt] for utt in utts if utt in values]))
+    return {"bin": label, "mixtures": len(utts), "iterations": list(rows.values())}

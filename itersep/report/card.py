@@ -6,10 +6,10 @@ from typing import Any
 
 import yaml
 
+from itersep.registry import shown_metrics
 from itersep.report.experiment import ExperimentRecord, ScoredSet
-from itersep.report.markdown import format_duration, format_mean, render_table
-from itersep.report.rows import list_commands
-from itersep.report.summary import METRICS
+from itersep.report.markdown import format_duration, format_row, render_table
+from itersep.report.rows import all_rows, explain_silence, explain_units, found_metrics, list_commands, silence_table
 
 TAGS = ["speech-separation", "source-separation", "audio"]
 NOT_RECORDED = "not recorded"
@@ -88,15 +88,18 @@ def _describe_license(license_id: str) -> str:
 
 
 def _render_scores(scored: ScoredSet) -> str:
-    summary = scored.summary
-    rows = [
-        [row["iteration"] or "0 (the mixture)", *(format_mean(row[metric]) for metric in METRICS)]
-        for row in summary["iterations"]
+    summary, tried = scored.summary, [(scored.name, scored)]
+    metrics = found_metrics(shown_metrics(), all_rows(tried))
+    rows = [[row["iteration"] or "0 (the mixture)", *format_row(row, metrics)] for row in summary["iterations"]]
+    table = render_table(["iterations", *(metric.head for metric in metrics)], "r" + "r" * len(metrics), rows)
+    parts = [
+        f"`{scored.name}`: {summary['mixtures']} mixtures of {summary['speakers']} speakers. {explain_units(metrics)} "
+        f"[{summary['interval']}].",
+        table,
     ]
-    return (
-        f"`{scored.name}`: {summary['mixtures']} mixtures of {summary['speakers']} speakers. Means in dB "
-        f"[{summary['interval']}].\n\n" + render_table(["iterations", "SI-SDR", "SI-SDRi", "SDR"], "rrrr", rows)
-    )
+    if silence := silence_table(tried):
+        parts += [explain_silence(), render_table(*silence)]
+    return "\n\n".join(parts)
 
 
 def _render_run(record: ExperimentRecord) -> str:

@@ -11,6 +11,7 @@ from typing import Any
 from itersep.cli import read_options
 from itersep.errors import UserError
 from itersep.files import file_digest, read_json, read_text
+from itersep.registry import Metric
 from itersep.report.summary import read_summary
 from itersep.separate import model_sha256, read_separation
 from itersep.settings import parse_yaml
@@ -34,6 +35,15 @@ class ScoredSet:
     def row(self, iteration: int) -> dict[str, Any] | None:
         """What the summary says of an inference iteration (0: the mixture); None: it was not separated so often."""
         return next((row for row in self.summary["iterations"] if row["iteration"] == iteration), None)
+
+    def mean(self, iteration: int, metric: str) -> float | None:
+        """Mean of a metric after an inference iteration; None where there is none."""
+        return ((self.row(iteration) or {}).get(metric) or {}).get("mean")
+
+    @property
+    def separated(self) -> list[int]:
+        """The inference iterations that were scored."""
+        return [row["iteration"] for row in self.summary["iterations"] if row["iteration"]]
 
     @property
     def final(self) -> int:
@@ -142,19 +152,19 @@ def group_by_set(records: Sequence[ExperimentRecord]) -> dict[str, list[tuple[st
     return sets
 
 
-def set_figure_name(name: str) -> str:
-    """File name of a set's figure beside the results page."""
-    return f"{name}_sisdr_over_iterations.png"
+def set_figure_name(name: str, metric: Metric) -> str:
+    """File name of a set's scores over iterations beside the results page."""
+    return f"{name}_{metric.stem}_over_iterations.png"
 
 
-def bins_figure_name(name: str) -> str:
+def bins_figure_name(name: str, metric: Metric) -> str:
     """File name of a set's scores in bins beside the results page."""
-    return f"{name}_sisdr_in_bins.png"
+    return f"{name}_{metric.stem}_in_bins.png"
 
 
-def stopping_figure_name(name: str) -> str:
+def stopping_figure_name(name: str, metric: Metric) -> str:
     """File name of a set's scores by iterations used beside the results page."""
-    return f"{name}_sisdr_by_iterations_used.png"
+    return f"{name}_{metric.stem}_by_iterations_used.png"
 
 
 def training_figure_name(name: str) -> str:

@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from itersep.files import write_aside
+from itersep.registry import Metric, figure_metrics
 from itersep.report.bins import AXES
 from itersep.report.experiment import (
     ExperimentRecord,
@@ -19,8 +20,9 @@ from itersep.report.experiment import (
     stopping_figure_name,
     training_figure_name,
 )
-from itersep.report.rows import Tried, with_bins
-from itersep.report.stopping import with_stopping
+from itersep.report.markdown import NO_MEAN
+from itersep.report.rows import Tried, all_rows, binned_metrics, found_metrics, with_bins
+from itersep.report.stopping import stopped_metrics, with_stopping
 
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")  # told apart by the colour-blind
 STYLES = ("-", "--", ":", "-.", (0, (6, 2, 1, 2, 1, 2)))
@@ -32,48 +34,52 @@ INK, GREY, GRID = "#222222", "#767676", "#e6e6e6"
 def draw_figures(records: Sequence[ExperimentRecord], beside: Path) -> None:
     """Draw each experiment's figures into its own folder, and those of the results page into ``beside``."""
     for name, tried in group_by_set(records).items():
-        plot_si_sdr(beside / set_figure_name(name), tried)
-        plot_stopping(beside / stopping_figure_name(name), tried)
-        plot_bins(beside / bins_figure_name(name), tried)
-        for one in tried:
-            plot_si_sdr(one[1].folder / "sisdr_over_iterations.png", [one])
-            plot_bins(one[1].folder / "sisdr_in_bins.png", [one])
+        for metric in found_metrics(figure_metrics(), all_rows(tried)):
+            plot_scores(beside / set_figure_name(name, metric), tried, metric)
+            for one in tried:
+                plot_scores(one[1].folder / f"{metric.stem}_over_iterations.png", [one], metric)
+        for metric in stopped_metrics(tried):
+            plot_stopping(beside / stopping_figure_name(name, metric), tried, metric)
+        for metric in binned_metrics(tried):
+            plot_bins(beside / bins_figure_name(name, metric), tried, metric)
+            for one in tried:
+                plot_bins(one[1].folder / f"{metric.stem}_in_bins.png", [one], metric)
     for record in records:
         if record.history:
             plot_training(beside / training_figure_name(record.name), record)
             plot_training(record.folder / "training_curves.png", record)
 
 
-def plot_si_sdr(path: Path, tried: Tried) -> None:
-    """SI-SDR after each inference iteration, as `draw_si_sdr` does."""
+def plot_scores(path: Path, tried: Tried, metric: Metric) -> None:
+    """A metric after each inference iteration, as `draw_scores` does."""
     figure, axes = new_figure(len(tried))
-    draw_si_sdr(axes, tried)
-    told = "mean SI-SDR and its 95 % interval" if len(tried) <= MOST_BANDS else "mean SI-SDR"
+    draw_scores(axes, tried, metric)
+    told = f"mean {metric.title}" + " and its 95 % interval" * (len(tried) <= MOST_BANDS)
     finish(figure, path, f"{tried[0][1].name}: {told}", legend=len(tried) > 1)
 
 
-def plot_stopping(path: Path, tried: Tried) -> None:
-    """SI-SDR against mean iterations used, as `draw_stopping` does; draws nothing without its scores."""
+def plot_stopping(path: Path, tried: Tried, metric: Metric) -> None:
+    """A metric against mean iterations used, as `draw_stopping` does; draws nothing without its scores."""
     tried = with_stopping(tried)
     if not tried:
         return
     figure, axes = new_figure(len(tried) + 1)
-    draw_stopping(axes, tried)
+    draw_stopping(axes, tried, metric)
     finish(figure, path, f"{tried[0][1].name}: what iterations buy", legend=True)
 
 
-def plot_bins(path: Path, tried: Tried) -> None:
-    """SI-SDR in bins of overlap, T60 and noise, as `draw_bins` does; draws nothing without bins."""
+def plot_bins(path: Path, tried: Tried, metric: Metric) -> None:
+    """A metric in bins of overlap, T60 and noise, as `draw_bins` does; draws nothing without bins."""
     tried = with_bins(tried)
     if not tried:
         return
     figure = Figure(figsize=(10.5, height_in(len(tried) + 1)), layout="constrained")
     panels = figure.subplots(1, len(AXES), sharey=True)
     for axes, key in zip(panels, AXES, strict=True):
-        draw_bins(axes, key, tried)
+        draw_bins(axes, key, tried, metric)
     for axes in panels[1:]:
         axes.set_ylabel("")
-    finish(figure, path, f"{tried[0][1].name}: SI-SDR by overlap, reverberation and noise", legend=True)
+    finish(figure, path, f"{tried[0][1].name}: {metric.title} by overlap, reverberation and noise", legend=True)
 
 
 def plot_training(path: Path, record: ExperimentRecord) -> None:
@@ -83,50 +89,48 @@ def plot_training(path: Path, record: ExperimentRecord) -> None:
     finish(figure, path, f"{record.name}: loss while training", legend=True)
 
 
-def draw_si_sdr(axes: Axes, tried: Tried) -> None:
-    """SI-SDR after each inference iteration, one line an experiment; of a few, with the 95 % interval as a band."""
+def draw_scores(axes: Axes, tried: Tried, metric: Metric) -> None:
+    """A metric after each inference iteration, one line an experiment; of a few, with the 95 % interval as a band."""
     style_axes(axes)
     longest = 1
     for k, (name, scored) in enumerate(tried):
-        rows = [r for r in scored.summary["iterations"] if r["iteration"] and r["si_sdr_db"]["mean"] is not None]
-        if not rows:
+        means = {i: mean for i in scored.separated if (mean := scored.mean(i, metric.name)) is not None}
+        if not means:
             continue
-        iterations, means = [r["iteration"] for r in rows], [r["si_sdr_db"]["mean"] for r in rows]
-        low, high = ([r["si_sdr_db"][end] or m for r, m in zip(rows, means, strict=True)] for end in ("low", "high"))
+        iterations, rows = list(means), [scored.row(i)[metric.name] for i in means]
+        low, high = ([row[end] or row["mean"] for row in rows] for end in ("low", "high"))
         look = line_look(k)
-        axes.plot(iterations, means, label=name, zorder=3, **look)
+        axes.plot(iterations, list(means.values()), label=name, zorder=3, **look)
         if len(rows) > 1 and len(tried) <= MOST_BANDS:
             axes.fill_between(iterations, low, high, color=look["color"], alpha=0.15, linewidth=0)
         elif len(tried) <= MOST_BANDS:
             axes.vlines(iterations, low, high, color=look["color"], alpha=0.4)
         longest = max(longest, *iterations)
     axes.set_xlim(0.75, longest + 0.25)
-    _draw_mixtures(axes, tried)
+    _draw_mixtures(axes, tried, metric)
     axes.set_xticks(range(1, longest + 1))
     axes.set_xlabel("inference iterations")
-    axes.set_ylabel("SI-SDR (dB)")
+    axes.set_ylabel(metric.axis)
 
 
-def draw_stopping(axes: Axes, tried: Tried) -> None:
-    """SI-SDR against mean iterations used, a point for each threshold of change, beside the same number for all."""
+def draw_stopping(axes: Axes, tried: Tried, metric: Metric) -> None:
+    """A metric against mean iterations used, a point for each threshold of change, beside the same number for all."""
     style_axes(axes)
     for k, (name, scored) in enumerate(tried):
         look = line_look(k)
-        rows = [row for row in scored.summary.get("stopping") or [] if row["si_sdr_db"]["mean"] is not None]
-        fixed = [
-            row for row in scored.summary["iterations"] if row["iteration"] and row["si_sdr_db"]["mean"] is not None
-        ]
+        stopped = scored.summary.get("stopping") or []
+        rows = [row for row in stopped if row.get(metric.name, NO_MEAN)["mean"] is not None]
+        fixed = {i: mean for i in scored.separated if (mean := scored.mean(i, metric.name)) is not None}
         grey = {**look, "color": GREY, "marker": "s", "markersize": 4, "linewidth": 1}
-        axes.plot([row["iteration"] for row in fixed], [row["si_sdr_db"]["mean"] for row in fixed],
-                  label=None if k else "as many for all", **grey)  # fmt: skip
-        axes.plot([row["mean_iterations"] for row in rows], [row["si_sdr_db"]["mean"] for row in rows],
+        axes.plot(list(fixed), list(fixed.values()), label=None if k else "as many for all", **grey)
+        axes.plot([row["mean_iterations"] for row in rows], [row[metric.name]["mean"] for row in rows],
                   label=f"{name}, until change", **look)  # fmt: skip
     axes.set_xlabel("mean iterations used")
-    axes.set_ylabel("SI-SDR (dB)")
+    axes.set_ylabel(metric.axis)
 
 
-def draw_bins(axes: Axes, key: str, tried: Tried) -> None:
-    """SI-SDR in the bins of one of `AXES`, after the last iteration trained for, and that of the mixtures."""
+def draw_bins(axes: Axes, key: str, tried: Tried, metric: Metric) -> None:
+    """A metric in the bins of one of `AXES`, after the last iteration trained for, and that of the mixtures."""
     style_axes(axes)
     axis = AXES[key]
     for k, (name, scored) in enumerate(tried):
@@ -134,13 +138,14 @@ def draw_bins(axes: Axes, key: str, tried: Tried) -> None:
         grey = {"color": GREY, "linestyle": (0, (4, 3)), "linewidth": 1}
         for iteration, look in ((0, grey), (scored.final, line_look(k))):
             rows = [row for one in bins for row in one["iterations"] if row["iteration"] == iteration]
-            values = [nan if row["si_sdr_db"]["mean"] is None else row["si_sdr_db"]["mean"] for row in rows]
+            means = [row.get(metric.name, NO_MEAN)["mean"] for row in rows]
+            values = [nan if mean is None else mean for mean in means]
             label = name if iteration else "mixture" if k == 0 else None
             axes.plot(range(len(values)), values, label=label, **look)
     axes.set_xticks(range(len(axis.labels())), axis.labels(), fontsize=8)
     axes.set_xlim(-0.4, len(axis.labels()) - 0.6)
     axes.set_xlabel(f"{axis.title} ({axis.unit})")
-    axes.set_ylabel("SI-SDR (dB)")
+    axes.set_ylabel(metric.axis)
 
 
 def draw_training(axes: Axes, record: ExperimentRecord) -> None:
@@ -157,9 +162,9 @@ def draw_training(axes: Axes, record: ExperimentRecord) -> None:
     axes.set_ylabel("loss (dB)")
 
 
-def _draw_mixtures(axes: Axes, tried: Tried) -> None:
-    """A dashed line at the unprocessed mixtures' SI-SDR (several, if experiments saw different mixtures)."""
-    levels = {round(s.summary["iterations"][0]["si_sdr_db"]["mean"] or 0.0, 2) for _, s in tried}
+def _draw_mixtures(axes: Axes, tried: Tried, metric: Metric) -> None:
+    """A dashed line at the unprocessed mixtures' mean (several, if experiments saw different mixtures)."""
+    levels = {round(mean, 2) for _, scored in tried if (mean := scored.mean(0, metric.name)) is not None}
     for level in sorted(levels):
         axes.axhline(level, color=GREY, linestyle=(0, (4, 3)), linewidth=1)
         axes.annotate("mixture", (1, level), (-2, 4), xycoords=("axes fraction", "data"), textcoords="offset points",

@@ -8,9 +8,10 @@ import numpy as np
 
 from itersep.data.audio import encode_audio, read_audio, to_pcm
 from itersep.errors import UserError
+from itersep.registry import shown_metrics
 from itersep.report.experiment import ExperimentRecord, ScoredSet
 from itersep.report.rows import Tried
-from itersep.report.summary import choose_to_hear, improvements
+from itersep.report.summary import MAIN, choose_to_hear, improvements
 from itersep.score import Job, Score, find_jobs, read_scores
 from itersep.separate import read_separation
 from itersep.simulate.manifest import AnyMixture, Mixture, read_mixtures
@@ -23,7 +24,7 @@ class Signal:
     """Something to hear."""
 
     speaker: int  # from 1; 0: all of them
-    si_sdr_db: float | None  # of an estimate that is not silent
+    score: str  # of an estimate, as text; empty where it is undefined
     flac: bytes
 
 
@@ -146,13 +147,13 @@ def _read_example(
         signals |= {("est", one.name, i): [gain * samples for samples in row] for i, row in enumerate(est, start=1)}
     peak = max(np.abs(samples).max() for row in signals.values() for samples in row)
     scale = PEAK / peak if peak else 1.0
-    si_sdr_db = {(o.name, s.iteration, s.speaker): s.si_sdr_db for o in heard for s in o.scores if s.utt == utt}
+    told = {(one.name, s.iteration, s.speaker): _tell(s) for one in heard for s in one.scores if s.utt == utt}
     rows = []
     for (kind, name, iteration), row in signals.items():
         speakers = [0] if kind == "mix" else range(1, len(row) + 1)
         flacs = [_encode(scale * samples, job.sample_rate) for samples in row]
-        values = [_known(si_sdr_db.get((name, iteration, c))) for c in speakers]
-        rows.append(Row(kind, name, iteration, list(map(Signal, speakers, values, flacs))))
+        texts = [told.get((name, iteration, c), "") for c in speakers]
+        rows.append(Row(kind, name, iteration, list(map(Signal, speakers, texts, flacs))))
     return Example(utt, rank, gain_db, dict(facts), job.sample_rate, len(mix), rows)
 
 
@@ -168,8 +169,15 @@ def _energy(signals: Sequence[np.ndarray]) -> float:
     return float(sum(np.square(samples, dtype=np.float64).sum() for samples in signals))
 
 
-def _known(value: float | None) -> float | None:
-    return None if value is None or np.isnan(value) else value
+def _tell(score: Score) -> str:
+    """The SI-SDR of an estimate, or the leak of one that should be silent."""
+    if score.active:
+        return f"{score.values[MAIN]:.1f} dB" if MAIN in score.values else ""
+    return ", ".join(
+        f"{metric.title} {score.values[metric.name]:.1f} {metric.unit}"
+        for metric in shown_metrics("silent")
+        if metric.name in score.values
+    )
 
 
 def _encode(samples: np.ndarray, sample_rate: int) -> bytes:

@@ -1,8 +1,12 @@
 """Numbers and tables as the results page shows them."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
+
+from itersep.registry import Metric
 
 UNKNOWN = "–"
+NO_MEAN = {"mean": None, "low": None, "high": None}
 
 
 def format_mean(mean: Mapping[str, float | None], digits: int = 2) -> str:
@@ -12,6 +16,14 @@ def format_mean(mean: Mapping[str, float | None], digits: int = 2) -> str:
     if mean["low"] is None:
         return f"{mean['mean']:.{digits}f}"
     return f"{mean['mean']:.{digits}f} [{mean['low']:.{digits}f}, {mean['high']:.{digits}f}]"
+
+
+def format_row(row: Mapping[str, Any], metrics: Sequence[Metric]) -> list[str]:
+    """Means of these metrics in a row of a summary, with their intervals; none before a metric's first iteration."""
+    return [
+        UNKNOWN if row.get("iteration", metric.first) < metric.first else format_mean(row.get(metric.name, NO_MEAN))
+        for metric in metrics
+    ]
 
 
 def format_half_width(mean: Mapping[str, float | None], digits: int = 2) -> str:

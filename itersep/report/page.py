@@ -11,22 +11,30 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from itersep.files import write_text
+from itersep.registry import METRICS, Metric, figure_metrics
 from itersep.report.bins import AXES
 from itersep.report.experiment import ExperimentRecord, group_by_set
-from itersep.report.figures import draw_bins, draw_si_sdr, draw_stopping, draw_training
+from itersep.report.figures import draw_bins, draw_scores, draw_stopping, draw_training
 from itersep.report.listen import check_names, collect_examples
 from itersep.report.markdown import UNKNOWN, format_half_width
 from itersep.report.rows import (
-    BINS_EXPLANATION,
     Tried,
+    all_rows,
     bin_tables,
+    binned_metrics,
+    explain_bins,
     explain_scores,
+    explain_silence,
+    found_metrics,
     list_commands,
     list_left_out,
     score_table,
+    silence_table,
     training_table,
+    with_bins,
 )
-from itersep.report.stopping import STOPPING_EXPLANATION, stopping_table, with_stopping
+from itersep.report.stopping import STOPPING_EXPLANATION, stopped_metrics, stopping_table, with_stopping
+from itersep.report.summary import RANKED_BY
 from itersep.report.svg import draw_key, draw_svg
 
 TEMPLATE = Path(__file__).parent / "template"
@@ -62,7 +70,6 @@ def render_page(records: Sequence[ExperimentRecord], named: Sequence[str] = ()) 
         script=Markup((TEMPLATE / "player.js").read_text(encoding="utf-8")),
         highlights=_highlights(records[0]) if len(records) == 1 else {},
         sets=[_describe_set(name, tried, named) for name, tried in group_by_set(records).items()],
-        bins_explanation=BINS_EXPLANATION,
         training=training_table(records),
         experiments=[_describe_experiment(record) for record in records],
     )
@@ -72,8 +79,9 @@ def _highlights(record: ExperimentRecord) -> dict[str, str]:
     """What a reader wants to know of one experiment before all else."""
     facts = {}
     for scored in record.sets:
-        if row := scored.row(scored.final):
-            facts[f"SI-SDRi on {scored.name}"] = f"{format_half_width(row['si_sdri_db'])} dB"
+        if scored.mean(scored.final, RANKED_BY) is not None:
+            gain = format_half_width(scored.row(scored.final)[RANKED_BY])
+            facts[f"{METRICS[RANKED_BY].title} on {scored.name}"] = f"{gain} dB"
     _, parameters, iterations, epochs, _, time, *_ = training_table([record]).rows[0]
     facts |= {"Iterations in training": iterations, "Parameters": parameters, "Epochs (best)": epochs}
     facts["Training time"] = time
@@ -81,33 +89,53 @@ def _highlights(record: ExperimentRecord) -> dict[str, str]:
 
 
 def _describe_set(name: str, tried: Tried, named: Sequence[str]) -> dict[str, Any]:
-    tables = bin_tables(tried)
-    bins = [
-        draw_svg(f"SI-SDR by {AXES[key].title} on {name}", partial(draw_bins, key=key, tried=tried), *NARROW)
-        for key in tables
-    ]
-    scores = draw_svg(f"SI-SDR after each iteration on {name}", partial(draw_si_sdr, tried=tried), *WIDE)
+    metrics = found_metrics(figure_metrics(), all_rows(tried))
+    silence = silence_table(tried)
     return {
         "name": name,
-        "explanation": explain_scores(tried[0][1].summary),
+        "explanation": explain_scores(tried),
         "scores": score_table(tried),
         "left_out": list_left_out(tried),
-        "figure": scores,
+        "figures": {metric.title: _draw_scores(name, tried, metric) for metric in metrics},
         "legend": [(draw_key(k), experiment) for k, (experiment, _) in enumerate(tried)],
+        "silence": {"explanation": explain_silence(), "table": silence} if silence else {},
         "stopping": _describe_stopping(name, tried) if with_stopping(tried) else {},
-        "bins": bins,
-        "bin_tables": tables.values(),
+        "bins": [_describe_bins(name, tried, metric) for metric in binned_metrics(tried) if with_bins(tried)],
         "listening": collect_examples(tried, named),
     }
 
 
+def _draw_scores(name: str, tried: Tried, metric: Metric) -> Markup:
+    draw = partial(draw_scores, tried=tried, metric=metric)
+    return draw_svg(f"{metric.title} after each iteration on {name}", draw, *WIDE)
+
+
 def _describe_stopping(name: str, tried: Tried) -> dict[str, Any]:
-    draw = partial(draw_stopping, tried=tried)
     return {
         "explanation": STOPPING_EXPLANATION,
         "table": stopping_table(tried),
-        "figure": draw_svg(f"SI-SDR against iterations used on {name}", draw, *WIDE),
+        "figures": [
+            draw_svg(
+                f"{metric.title} against iterations used on {name}",
+                partial(draw_stopping, tried=tried, metric=metric),
+                *WIDE,
+            )
+            for metric in stopped_metrics(tried)
+        ],
     }
+
+
+def _describe_bins(name: str, tried: Tried, metric: Metric) -> dict[str, Any]:
+    tables = bin_tables(tried, metric)
+    figures = [
+        draw_svg(
+            f"{metric.title} by {AXES[key].title} on {name}",
+            partial(draw_bins, key=key, tried=tried, metric=metric),
+            *NARROW,
+        )
+        for key in tables
+    ]
+    return {"explanation": explain_bins(metric), "figures": figures, "tables": tables.values()}
 
 
 def _describe_experiment(record: ExperimentRecord) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from itersep.files import write_text
+from itersep.registry import figure_metrics
 from itersep.report.experiment import (
     ExperimentRecord,
     ScoredSet,
@@ -17,17 +18,22 @@ from itersep.report.figures import draw_figures
 from itersep.report.markdown import render_table
 from itersep.report.page import write_pages
 from itersep.report.rows import (
-    BINS_EXPLANATION,
     Tried,
+    all_rows,
     bin_tables,
+    binned_metrics,
+    explain_bins,
     explain_scores,
+    explain_silence,
+    found_metrics,
     list_commands,
     list_left_out,
     score_table,
+    silence_table,
     training_table,
     with_bins,
 )
-from itersep.report.stopping import STOPPING_EXPLANATION, stopping_table, with_stopping
+from itersep.report.stopping import STOPPING_EXPLANATION, stopped_metrics, stopping_table, with_stopping
 
 
 def render_results(
@@ -44,9 +50,10 @@ def render_results(
     parts = [f"# Results\n\nMade from the experiments' files by `{command}`: run it again rather than edit this."]
     parts += first
     for name, tried in group_by_set(records).items():
-        parts += _render_set(name, tried, f"{figures}/{set_figure_name(name)}")
-        parts += _render_stopping(tried, f"{figures}/{stopping_figure_name(name)}")
-        parts += _render_bins(tried, f"{figures}/{bins_figure_name(name)}")
+        parts += _render_set(name, tried, figures)
+        parts += _render_silence(name, tried)
+        parts += _render_stopping(name, tried, figures)
+        parts += _render_bins(name, tried, figures)
     parts += ["## Training", render_table(*training_table(records))]
     for record in records:
         parts += _render_experiment(record, f"{figures}/{training_figure_name(record.name)}")
@@ -79,32 +86,40 @@ def figures_folder(page: Path) -> Path:
     return page.with_name(page.stem.lower())
 
 
-def _render_set(name: str, tried: Tried, figure: str) -> Iterator[str]:
+def _render_set(name: str, tried: Tried, figures: str) -> Iterator[str]:
     yield f"## {name}"
-    yield explain_scores(tried[0][1].summary)
+    yield explain_scores(tried)
     yield render_table(*score_table(tried))
     if left_out := list_left_out(tried):
         yield "\n".join(left_out)
-    yield f"![SI-SDR after each iteration on {name}]({figure})"
+    for metric in found_metrics(figure_metrics(), all_rows(tried)):
+        yield f"![{metric.title} after each iteration on {name}]({figures}/{set_figure_name(name, metric)})"
 
 
-def _render_stopping(tried: Tried, figure: str) -> Iterator[str]:
-    tried = with_stopping(tried)
-    if tried:
-        yield f"### {tried[0][1].name}: iterations that end where they change little"
+def _render_silence(name: str, tried: Tried) -> Iterator[str]:
+    if table := silence_table(tried):
+        yield f"### {name}: mixtures with silent speakers"
+        yield explain_silence()
+        yield render_table(*table)
+
+
+def _render_stopping(name: str, tried: Tried, figures: str) -> Iterator[str]:
+    if with_stopping(tried):
+        yield f"### {name}: iterations that end where they change little"
         yield STOPPING_EXPLANATION
         yield render_table(*stopping_table(tried))
-        yield f"![SI-SDR against iterations used on {tried[0][1].name}]({figure})"
+        for metric in stopped_metrics(tried):
+            yield f"![{metric.title} against iterations used on {name}]({figures}/{stopping_figure_name(name, metric)})"
 
 
-def _render_bins(tried: Tried, figure: str) -> Iterator[str]:
-    tried = with_bins(tried)
-    if not tried:
+def _render_bins(name: str, tried: Tried, figures: str) -> Iterator[str]:
+    if not with_bins(tried):
         return
-    yield f"### {tried[0][1].name} in bins"
-    yield BINS_EXPLANATION
-    yield from (render_table(*table) for table in bin_tables(tried).values())
-    yield f"![SI-SDR in bins on {tried[0][1].name}]({figure})"
+    yield f"### {name} in bins"
+    for metric in binned_metrics(tried):
+        yield explain_bins(metric)
+        yield from (render_table(*table) for table in bin_tables(tried, metric).values())
+        yield f"![{metric.title} in bins on {name}]({figures}/{bins_figure_name(name, metric)})"
 
 
 def _render_experiment(record: ExperimentRecord, figure: str) -> Iterator[str]:

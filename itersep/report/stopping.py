@@ -1,4 +1,4 @@
-"""What ending the iterations early costs and saves: SI-SDR against the mean number of iterations used.
+"""What ending the iterations early costs and saves: scores against the mean number of iterations used.
 
 The estimates of every iteration are there, so that each threshold of `--until-change-db` can be tried without
 separating again: a mixture ends with the first iteration that changes its estimates by less, or with the last.
@@ -12,10 +12,11 @@ from typing import Any
 import numpy as np
 
 from itersep.metrics import mean_interval
+from itersep.registry import Metric, figure_metrics
 from itersep.report.experiment import ScoredSet
-from itersep.report.markdown import format_mean
-from itersep.report.rows import Table, Tried
-from itersep.report.summary import mixture_means
+from itersep.report.markdown import format_row
+from itersep.report.rows import Table, Tried, found_metrics
+from itersep.report.summary import all_active, mixture_means
 from itersep.score import Score
 
 STOPPING_EXPLANATION = (
@@ -26,29 +27,28 @@ THRESHOLDS_DB = tuple(range(-6, -33, -3))
 
 
 def summarize_stopping(scores: Sequence[Score]) -> list[dict[str, Any]]:
-    """For each threshold the mean number of iterations used, and the mean SI-SDR of what they end with.
+    """For each threshold the mean number of iterations used, and the mean scores of what they end with.
 
-    Nothing where there are fewer than three iterations: the first that can be seen to change little is the second.
+    Mixtures with silent speakers are left out. There is nothing where there are fewer than three iterations: the first
+    that can be seen to change little is the second.
     """
     changes: dict[str, dict[int, float]] = defaultdict(dict)
+    scores = all_active(scores)
     for score in scores:
         if score.iteration > 1:
-            changes[score.utt][score.iteration] = score.change_db
-    last = max(score.iteration for score in scores)
-    if last < 3:
+            changes[score.utt][score.iteration] = score.get("change_db")
+    if max((score.iteration for score in scores), default=0) < 3:
         return []
-    means = mixture_means(scores, "si_sdr_db")
+    means = {metric.name: mixture_means(scores, metric.name) for metric in figure_metrics()}
+    means = {name: by_iteration for name, by_iteration in means.items() if any(by_iteration.values())}
     rows = []
     for threshold_db in THRESHOLDS_DB:
         used = {utt: last_iteration(by_iteration, threshold_db) for utt, by_iteration in changes.items()}
-        values = [means[i][utt] for utt, i in used.items() if utt in means.get(i, {})]
-        rows.append(
-            {
-                "threshold_db": threshold_db,
-                "mean_iterations": float(np.mean(list(used.values()))),
-                "si_sdr_db": asdict(mean_interval(values)),
-            }
-        )
+        row: dict[str, Any] = {"threshold_db": threshold_db, "mean_iterations": float(np.mean(list(used.values())))}
+        for name, by_iteration in means.items():
+            values = [by_iteration[i][utt] for utt, i in used.items() if utt in by_iteration.get(i, {})]
+            row[name] = asdict(mean_interval(values))
+        rows.append(row)
     return rows
 
 
@@ -62,11 +62,19 @@ def with_stopping(tried: Tried) -> list[tuple[str, ScoredSet]]:
     return [(name, scored) for name, scored in tried if scored.summary.get("stopping")]
 
 
+def stopped_metrics(tried: Tried) -> list[Metric]:
+    """The metrics that these experiments have by iterations used."""
+    rows = [row for _, scored in with_stopping(tried) for row in scored.summary["stopping"]]
+    return found_metrics(figure_metrics(), rows)
+
+
 def stopping_table(tried: Tried) -> Table:
-    """Iterations used and SI-SDR by threshold."""
+    """Iterations used and scores by threshold."""
+    stopped = [(name, row) for name, scored in with_stopping(tried) for row in scored.summary["stopping"]]
+    metrics = stopped_metrics(tried)
     rows = [
-        [name, str(row["threshold_db"]), f"{row['mean_iterations']:.2f}", format_mean(row["si_sdr_db"])]
-        for name, scored in with_stopping(tried)
-        for row in scored.summary["stopping"]
+        [name, str(row["threshold_db"]), f"{row['mean_iterations']:.2f}", *format_row(row, metrics)]
+        for name, row in stopped
     ]
-    return Table(["experiment", "until change (dB)", "iterations used", "SI-SDR"], "lrrr", rows)
+    head = ["experiment", "until change (dB)", "iterations used", *(metric.head for metric in metrics)]
+    return Table(head, "lrr" + "r" * len(metrics), rows)

@@ -1,6 +1,7 @@
 """Drawing mixtures: which voices, where, how loud, in which room."""
 
 import hashlib
+import math
 from dataclasses import dataclass, fields
 
 import numpy as np
@@ -9,7 +10,7 @@ from itersep.errors import UserError
 from itersep.simulate.clips import Clips
 from itersep.simulate.engine import Engine
 from itersep.simulate.manifest import LARGEST_DB, Mixture, NoiseDraw, Point, SpeakerDraw, check_peak_limit, cut_length
-from itersep.simulate.rir import LONGEST_T60_S
+from itersep.simulate.rir import LONGEST_T60_S, SOUND_SPEED
 
 Range = tuple[float, float]  # lowest and highest; draws are uniform between
 DECIMALS = 4  # of every drawn number: lines stay legible, and hold exactly what is rendered
@@ -26,7 +27,7 @@ class SimulationSpec:
         overlap: part of a speaker's cut that the next speaker's shares.
         speaker_snr_db: how much louder than the first speaker the others are, before the room.
         noise_snr_db: energy of all speakers over that of the noise, before the room.
-        t60_s: reverberation time.
+        t60_s: reverberation time; [0, 0] is anechoic, the direct path alone.
         room_x_m: length of the room.
         room_y_m: width of the room.
         room_z_m: height of the room.
@@ -67,18 +68,30 @@ class SimulationSpec:
                 raise ValueError(f"{name} is [{low}, {high}]; give the lowest value, then the highest")
         if not (self.overlap[0] >= 0.0 and self.overlap[1] <= 1.0):
             raise ValueError(f"overlap is {list(self.overlap)}; it lies between 0 and 1")
-        if not (self.t60_s[0] > 0.0 and self.t60_s[1] <= LONGEST_T60_S):
-            raise ValueError(f"t60_s is {list(self.t60_s)}; it lies above 0 and at {LONGEST_T60_S:g} s at most")
+        if not (self.t60_s[0] >= 0.0 and self.t60_s[1] <= LONGEST_T60_S):
+            raise ValueError(f"t60_s is {list(self.t60_s)}; it lies between 0 (anechoic) and {LONGEST_T60_S:g} s")
         for name in ("speaker_snr_db", "noise_snr_db"):
             if max(map(abs, getattr(self, name))) > LARGEST_DB:
                 raise ValueError(f"{name} is {list(getattr(self, name))}; {LARGEST_DB:g} dB is the most")
         check_peak_limit(self.peak_limit)
         if not 0.0 < self.wall_margin_m < min(self.room_x_m[0], self.room_y_m[0]) / 2.0:
             raise ValueError(f"wall_margin_m is {self.wall_margin_m}; it lies above 0 and below half the smallest room")
+        self._check_paths()
         for name in ("mic_height_m", "source_height_m"):
             low, high = getattr(self, name)
             if low < self.wall_margin_m or high > self.room_z_m[0] - self.wall_margin_m:
                 raise ValueError(f"{name} is [{low}, {high}]; it must keep wall_margin_m from floor and lowest ceiling")
+
+    def _check_paths(self) -> None:
+        """Raise ValueError if the last speaker may begin so late that a mixture ends before the sound arrives."""
+        longest_m = math.hypot(self.room_x_m[1], self.room_y_m[1], self.room_z_m[1])
+        shortest = cut_length(round(self.length_s * self.sample_rate), self.sources, self.overlap[0])
+        longest_s, shortest_s = longest_m / SOUND_SPEED, shortest / self.sample_rate
+        if longest_s >= shortest_s:
+            raise ValueError(
+                f"room_x_m, room_y_m, room_z_m allow {longest_m:.0f} m, which sound takes {longest_s:.2f} s for, and a "
+                f"speaker's cut can be as short as {shortest_s:.2f} s; make the rooms smaller or length_s longer"
+            )
 
 
 def draw_mixture(

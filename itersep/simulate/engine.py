@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from itersep.errors import UserError
-from itersep.simulate.rir import check_geometry, reflections, rir_length, simulate_rir
+from itersep.simulate.rir import check_geometry, reflections, rir_duration, rir_length, simulate_rir
 
 Engine = Literal["image", "gpurir"]
 
@@ -26,11 +26,12 @@ def simulate_room(
     if engine == "image":
         return simulate_rir(room_m, t60_s, sources_m, mics_m, sample_rate)
     check_geometry(room_m, t60_s, sources_m, mics_m, sample_rate)
-    beta, images = reflections(room_m, t60_s)  # gpuRIR flips the sign at every reflection by itself
+    duration_s = rir_duration(t60_s, sources_m, mics_m)
+    beta, images = reflections(room_m, t60_s, duration_s)  # gpuRIR flips the sign at every reflection by itself
     room_m, sources_m, mics_m = (np.asarray(value, dtype=np.float32) for value in (room_m, sources_m, mics_m))
     walls = np.full(6, beta, dtype=np.float32)
-    made = load_gpurir().simulateRIR(room_m, walls, sources_m, mics_m, images.tolist(), t60_s, sample_rate)
-    rirs = np.zeros((len(sources_m), len(mics_m), rir_length(t60_s, sample_rate)), dtype=np.float32)
+    made = load_gpurir().simulateRIR(room_m, walls, sources_m, mics_m, images.tolist(), duration_s, sample_rate)
+    rirs = np.zeros((len(sources_m), len(mics_m), rir_length(duration_s, sample_rate)), dtype=np.float32)
     n = min(rirs.shape[-1], made.shape[-1])  # lengths may differ by a sample or two, where rounding decides
     rirs[..., :n] = made[..., :n]
     return rirs

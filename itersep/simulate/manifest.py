@@ -12,7 +12,7 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 from itersep.errors import UserError
 from itersep.files import read_lines
 from itersep.simulate.engine import Engine
-from itersep.simulate.rir import check_geometry, is_direct_only
+from itersep.simulate.rir import SOUND_SPEED, check_geometry, is_direct_only, path_lengths
 
 Point = tuple[float, float, float]
 LARGEST_DB = 100.0  # between voices, or between them and the noise: more is a mistake
@@ -81,6 +81,18 @@ class Mixture:
             raise ValueError(f"overlap is {self.overlap}; it lies between 0 and 1")
         check_peak_limit(self.peak_limit)
         check_geometry(self.room_m, self.t60_s, self.positions_m, [self.mic_m], self.sample_rate)
+        self._check_arrivals()
+
+    def _check_arrivals(self) -> None:
+        """Raise ValueError for a source whose sound takes so long to the microphone that the mixture ends before."""
+        begins = [*self.delays, 0]
+        paths_m = path_lengths(self.positions_m, [self.mic_m])[:, 0]
+        for begin, path_m in zip(begins, paths_m, strict=False):
+            if begin + path_m / SOUND_SPEED * self.sample_rate >= self.length:
+                raise ValueError(
+                    f"a source {path_m:.0f} m away begins at sample {begin}, and is not heard before the mixture ends "
+                    f"at {self.length}; make the room smaller or the mixture longer"
+                )
 
     @property
     def sources(self) -> tuple[SpeakerDraw | NoiseDraw, ...]:
@@ -94,7 +106,7 @@ class Mixture:
 
     @property
     def direct_only(self) -> bool:
-        """Whether the room can't have its T60, so that only the direct paths are left."""
+        """Whether the room is anechoic or rings longer than T60 anyway, so that only the direct paths are left."""
         return is_direct_only(self.room_m, self.t60_s)
 
     @property

@@ -25,6 +25,7 @@ KERNEL_S = 0.008  # length of the windowed sinc
 PHASES = 16  # cells of the time grid in one sample
 BLOCK = 256  # samples of output that the FIR works on at a time
 LONGEST_T60_S = 10.0  # no room rings longer, and the images would take hours
+FARTHEST_M = 1000.0  # no hall is so long; a response holds the whole way
 NEAREST_M = 1e-3  # from closer than this, an amplitude means nothing
 
 
@@ -45,27 +46,28 @@ def simulate_rir(
 
     Args:
         room_m: (3,) edges of the room.
-        t60_s: reverberation time: Sabine's formula turns it into the walls' reflection; it is the length as well.
+        t60_s: reverberation time: Sabine's formula turns it into the walls' reflection; 0 is an anechoic room.
         sources_m: (S, 3) positions; the origin is a corner of the room.
         mics_m: (M, 3) positions.
         sample_rate: in hertz.
 
     Returns:
-        (S, M, n) float32 with n = ``rir_length(t60_s, sample_rate)``; sample 0 is the instant of emission.
+        (S, M, n) float32 with n = ``rir_length(rir_duration(...), sample_rate)``; sample 0 is the instant of emission.
 
     Raises:
-        ValueError: for what is no room, a position outside it, or a source at a microphone.
+        ValueError: for an invalid room, a position outside it, or a source at a microphone.
 
     A reflection multiplies by ``-sqrt(1 - absorption)``. The minus matters: without it pressure piles up at low
     frequencies, and the response rings too long.
     """
     check_geometry(room_m, t60_s, sources_m, mics_m, sample_rate)
     room_m, sources_m, mics_m = (np.asarray(value, dtype=np.float64) for value in (room_m, sources_m, mics_m))
-    reflection, counts = reflections(room_m, t60_s)
+    duration_s = rir_duration(t60_s, sources_m, mics_m)
+    reflection, counts = reflections(room_m, t60_s, duration_s)
     cells_per_m = PHASES * sample_rate / SOUND_SPEED  # lengths in cells from here on: a distance is a delay
     half_kernel = PHASES * _kernel_length(sample_rate) // 2
     taps = _kernel_taps(sample_rate) * np.float32(cells_per_m / (4.0 * math.pi))
-    rirs = np.empty((len(sources_m), len(mics_m), rir_length(t60_s, sample_rate)), dtype=np.float32)
+    rirs = np.empty((len(sources_m), len(mics_m), rir_length(duration_s, sample_rate)), dtype=np.float32)
     for s, source_m in enumerate(sources_m * cells_per_m):
         for m, mic_m in enumerate(mics_m * cells_per_m):
             x, y, z = map(_image_axis, room_m * cells_per_m, source_m, mic_m, counts, (-reflection,) * 3)
@@ -74,28 +76,41 @@ def simulate_rir(
     return rirs
 
 
-def rir_length(t60_s: float, sample_rate: int) -> int:
-    """Samples of a response: the whole reverberation time, rounded up to an even number."""
-    n = math.ceil(t60_s * sample_rate)
+def rir_duration(t60_s: float, sources_m: ArrayLike, mics_m: ArrayLike) -> float:
+    """Seconds of the responses: the reverberation time, or the longest direct path with its kernel if that is longer.
+
+    The latter happens in halls, and where T60 is shorter than rooms have it; positions are (S, 3) and (M, 3).
+    """
+    return max(t60_s, path_lengths(sources_m, mics_m).max() / SOUND_SPEED + KERNEL_S / 2.0)
+
+
+def rir_length(duration_s: float, sample_rate: int) -> int:
+    """Samples of a response of ``duration_s``, rounded up to an even number."""
+    n = math.ceil(duration_s * sample_rate)
     return n + n % 2
 
 
-def reflections(room_m: ArrayLike, t60_s: float) -> tuple[float, np.ndarray]:
-    """What a wall leaves of a wave's pressure, without the sign, and the number of images along each axis (3,)."""
+def reflections(room_m: ArrayLike, t60_s: float, duration_s: float) -> tuple[float, np.ndarray]:
+    """What a wall leaves of a wave's pressure, without the sign, and the number of images along each axis (3,).
+
+    The images are those that responses of ``duration_s`` need.
+    """
     absorption = sabine_absorption(room_m, t60_s)
     if absorption >= 1.0:
         return 0.0, np.ones(3, dtype=int)
-    return math.sqrt(1.0 - absorption), np.ceil(2.0 * t60_s * SOUND_SPEED / np.asarray(room_m)).astype(int)
+    return math.sqrt(1.0 - absorption), np.ceil(2.0 * duration_s * SOUND_SPEED / np.asarray(room_m)).astype(int)
 
 
 def sabine_absorption(room_m: ArrayLike, t60_s: float) -> float:
     """The walls' absorption that gives a room its T60 by Sabine's formula; from 1 on, no walls can."""
+    if t60_s == 0.0:
+        return math.inf
     x, y, z = room_m
     return 0.161 * x * y * z / (2.0 * (x * y + y * z + x * z) * t60_s)
 
 
 def is_direct_only(room_m: ArrayLike, t60_s: float) -> bool:
-    """Whether T60 is out of reach even for walls that absorb everything, so that only the direct path is left."""
+    """Whether walls that absorb everything still ring for T60 or longer, so that only the direct path is left."""
     return sabine_absorption(room_m, t60_s) >= 1.0
 
 
@@ -104,19 +119,27 @@ def check_geometry(room_m: ArrayLike, t60_s: float, sources_m: ArrayLike, mics_m
     room_m, sources_m, mics_m = (np.asarray(value, dtype=np.float64) for value in (room_m, sources_m, mics_m))
     if room_m.shape != (3,) or not (np.isfinite(room_m).all() and (room_m > 0.0).all()):
         raise ValueError(f"a room has three edges longer than 0 m, not {room_m.tolist()}")
-    if not 0.0 < t60_s <= LONGEST_T60_S:
-        raise ValueError(f"t60_s is {t60_s}; a room's reverberation time lies between 0 and {LONGEST_T60_S:g} s")
+    if not 0.0 <= t60_s <= LONGEST_T60_S:
+        raise ValueError(f"t60_s is {t60_s}; give 0 (anechoic) to {LONGEST_T60_S:g} s")
     if sample_rate <= 0:
         raise ValueError(f"sample_rate is {sample_rate} Hz; it must be above 0")
     for name, points_m in (("source", sources_m), ("microphone", mics_m)):
-        if points_m.ndim != 2 or points_m.shape[1] != 3:
-            raise ValueError(f"{name} positions have the shape {points_m.shape}; (number, 3) is expected")
+        if points_m.ndim != 2 or points_m.shape[1] != 3 or not len(points_m):
+            raise ValueError(f"{name} positions have the shape {points_m.shape}; (1 or more, 3) is expected")
         for point_m in points_m:
             if not ((point_m > 0.0) & (point_m < room_m)).all():
                 raise ValueError(f"the {name} at {point_m.tolist()} m is not inside the room of {room_m.tolist()} m")
-    distances_m = np.linalg.norm(sources_m[:, None] - mics_m, axis=-1)
-    if distances_m.size and distances_m.min() < NEAREST_M:
-        raise ValueError(f"a source is {distances_m.min():g} m from a microphone; keep {NEAREST_M:g} m at least")
+    distances_m = path_lengths(sources_m, mics_m)
+    nearest_m, farthest_m = distances_m.min(), distances_m.max()
+    if nearest_m < NEAREST_M:
+        raise ValueError(f"a source is {nearest_m:g} m from a microphone; keep {NEAREST_M:g} m at least")
+    if farthest_m > FARTHEST_M:
+        raise ValueError(f"a source is {farthest_m:g} m from a microphone; {FARTHEST_M:g} m is the most")
+
+
+def path_lengths(sources_m: ArrayLike, mics_m: ArrayLike) -> np.ndarray:
+    """Metres from each source (S, 3) to each microphone (M, 3): (S, M)."""
+    return np.linalg.norm(np.asarray(sources_m)[:, None] - np.asarray(mics_m), axis=-1)
 
 
 def _kernel_length(sample_rate: int) -> int:

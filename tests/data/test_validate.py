@@ -136,6 +136,29 @@ def test_durations_must_be_those_of_the_audio(data_dir, text):
     assert found == [f"{data_dir}/utt2dur:2: 's-000001' has '{text}' where the audio has 0.5000 s"]
 
 
+def spoil_voice(path: str) -> None:
+    write_audio(path, np.zeros_like(read_audio(path, RATE)), RATE)
+
+
+@pytest.mark.parametrize("name", ["wav.scp", "spk1.scp", "spk2.scp"])
+def test_speakers_that_are_silent_throughout_are_faults(data_dir: Path, name: str) -> None:
+    path = audio(data_dir, name, 1)
+    spoil_voice(path)
+    (data_dir / "noise1.scp").unlink()  # so that nothing need be a sum
+    (fault,) = validate_data_dir(data_dir).faults
+    assert fault.startswith(f"{data_dir}/{name}:2: {path}: is silent throughout")
+    assert validate_data_dir(data_dir, allow_silent=True).faults == []
+
+
+def test_one_sample_is_not_silence_and_noise_may_be(data_dir: Path) -> None:
+    (data_dir / "wav.scp").write_text((data_dir / "spk1.scp").read_text())  # the only speaker is the mixture
+    (data_dir / "spk2.scp").unlink()
+    for index in range(3):
+        spoil_voice(audio(data_dir, "noise1.scp", index))
+    write_audio(audio(data_dir, "spk1.scp", 1), np.append(np.zeros(3999, np.float32), np.float32(1 / 32768)), RATE)
+    assert validate_data_dir(data_dir).faults == []
+
+
 def spoil_sample(path: str) -> None:
     samples = read_audio(path, RATE)
     samples[100] += 3 / 32768

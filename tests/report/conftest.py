@@ -30,7 +30,14 @@ def _write_experiment(
     folder: Path, gains: tuple[float, ...], mixture_db: float = -0.5, config: dict[str, Any] | None = None
 ) -> Path:
     scores = [
-        Score(f"m{k}", c, i, c if i else 0, mixture_db + gain + k / 8, gain, mixture_db + gain + k / 4)
+        Score(
+            f"m{k}",
+            c,
+            i,
+            c if i else 0,
+            values={"si_sdr_db": mixture_db + gain + k / 8, "sdr_db": mixture_db + gain + k / 4}
+            | ({"si_sdri_db": gain} if i else {}),
+        )
         for k in (-1, 0, 1)
         for i, gain in enumerate((0.0, *gains))
         for c in (1, 2)

@@ -7,6 +7,7 @@ import pytest
 from matplotlib.figure import Figure
 
 from itersep.errors import UserError
+from itersep.registry import METRICS
 from itersep.report.bins import AXES, summarize_bins
 from itersep.report.experiment import ScoredSet
 from itersep.report.figures import draw_bins
@@ -24,7 +25,7 @@ def mixture(name: str, overlap: float, t60_s: float = 0.25, noise_snr_db: float 
 
 def scores_of(name: str, *values: float) -> list[Score]:
     """Scores of both speakers, 1 dB apart, whose means after each iteration are ``values``."""
-    return [Score(name, c, i, c, v + c - 1.5, v, v) for i, v in enumerate(values) for c in (1, 2)]
+    return [Score(name, c, i, c, values={"si_sdr_db": v + c - 1.5}) for i, v in enumerate(values) for c in (1, 2)]
 
 
 def test_bins_are_means_of_their_mixtures_and_hold_each_once() -> None:
@@ -51,7 +52,8 @@ def test_bins_are_drawn_after_the_last_iteration_trained_for() -> None:
     bins = {"t60": [{"bin": label, "mixtures": 1, "iterations": rows} for label in AXES["t60"].labels()]}
     axes = Figure().add_subplot()
     summary = {"iterations": rows, "bins": bins}
-    draw_bins(axes, "t60", [("x", ScoredSet("test", Path("test"), summary, command="", trained_for=2))])
+    tried = [("x", ScoredSet("test", Path("test"), summary, command="", trained_for=2))]
+    draw_bins(axes, "t60", tried, METRICS["si_sdr_db"])
     assert [set(line.get_ydata()) for line in axes.lines] == [{0.0}, {2.0}]
 
 
@@ -67,10 +69,10 @@ def test_without_noise_there_is_nothing_to_say_of_its_level() -> None:
 
 
 def test_silent_signals_are_left_out() -> None:
-    nan = float("nan")
-    scores = [Score("a", 1, 0, 0, 3.0, 0.0, 3.0), Score("a", 2, 0, 0, nan, nan, nan)]
-    overlap = summarize_bins(scores, [mixture("a", 0.3)])["overlap"]
+    scores = [*scores_of("a", 3.0), Score("b", 1, 0, 0, True, {"si_sdr_db": 5.0}), Score("b", 2, 0, 0, False)]
+    overlap = summarize_bins(scores, [mixture("a", 0.3), mixture("b", 0.3)])["overlap"]
     assert [row["si_sdr_db"]["mean"] for one in overlap for row in one["iterations"]] == [None, 3.0, None, None]
+    assert [one["mixtures"] for one in overlap] == [0, 1, 0, 0]
 
 
 def test_a_scored_mixture_that_was_not_drawn_is_named() -> None:

@@ -174,7 +174,7 @@ def test_silent_signals_that_means_leave_out_are_counted(experiments: list[str])
     path = Path(experiments[0]) / "test_2mix" / "summary.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"silent_references": ["m1 speaker 2"]}))
     (line,) = [line for line in render(experiments).splitlines() if "left out of the means" in line]
-    assert line.startswith("time: ") and line.endswith("1 silent references.")
+    assert line.startswith("time: ") and line.endswith("1 mixtures with silent speakers.")
 
 
 def test_turns_of_a_training_on_several_machines_are_told(experiments: list[str]) -> None:

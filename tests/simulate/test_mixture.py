@@ -161,7 +161,8 @@ def test_too_few_speakers_are_named(speech, noise):
         ({"length_s": float("nan")}, "length_s is nan"),
         ({"overlap": (0.5, 1.1)}, "overlap is"),
         ({"t60_s": (0.5, 0.1)}, "t60_s is"),
-        ({"t60_s": (0.0, 0.1)}, "t60_s is"),
+        ({"t60_s": (-0.1, 0.1)}, "t60_s is"),
+        ({"room_x_m": (3.0, 900.0)}, "make the rooms smaller"),
         ({"noise_snr_db": (0.0, float("inf"))}, "noise_snr_db is"),
         ({"peak_limit": 1.0}, "peak_limit is 1.0"),
         ({"wall_margin_m": 1.5}, "wall_margin_m is 1.5"),
@@ -196,7 +197,8 @@ def test_a_line_holds_every_draw(speech, noise, tmp_path, with_noise):
         ({"id": "a b"}, "'id' can't be"),
         ({"room_m": [1, 2]}, "'room_m' can't be"),
         ({"room_m": [1, 1, 1]}, "is not inside the room"),
-        ({"t60_s": 0}, "t60_s is 0.0"),
+        ({"t60_s": -1}, "t60_s is -1.0"),
+        ({"room_m": [900, 10, 4], "mic_m": [899, 2, 1]}, "is not heard before the mixture ends"),
         ({"speakers": []}, "one speaker"),
         ({"speakers": [{"utt": "u"}]}, "'level_db' is missing"),
         ({"echo": 1}, "'echo' is unknown"),
@@ -338,6 +340,23 @@ def test_silence_stays_silence(speech, noise):
     half = Signals({**speech.audio, mixture.speakers[0].utt: silent.audio[mixture.speakers[0].utt]})
     ref = render_mixture(mixture, half, noise).ref
     assert not ref[0].any() and ref[1].any()
+
+
+@pytest.mark.parametrize("t60_s", [0.0, 0.001])
+def test_every_speaker_is_heard_in_anechoic_rooms(speech, noise, t60_s):
+    """Each is its dry cut, delayed by the way to the microphone and attenuated with it."""
+    mixture = draw(speech, noise, spec=replace(SPEC, t60_s=(t60_s, t60_s), peak_limit=0.99))
+    assert mixture.direct_only
+    rendered = render_mixture(mixture, speech, noise)
+    for c, (speaker, begin) in enumerate(zip(mixture.speakers, mixture.delays, strict=True)):
+        cut = speech.read(speaker.utt, speaker.start, mixture.cut_length).astype(float)
+        cut *= 100 * 10 ** (speaker.level_db / 20) / np.linalg.norm(cut)
+        path_m = np.linalg.norm(np.subtract(speaker.position_m, mixture.mic_m))
+        arrival = begin + path_m / SOUND_SPEED * RATE
+        heard = rendered.ref[c] / rendered.gain
+        assert not heard[: int(arrival) - 32].any()
+        expected = np.sum(cut[: mixture.length - int(arrival)] ** 2) / (4 * np.pi * path_m) ** 2
+        assert np.sum(heard.astype(float) ** 2) == pytest.approx(expected, rel=0.05)  # the kernel rounds the edges
 
 
 def test_utterance_that_is_too_short_is_followed_by_silence(speech, noise):

@@ -1,7 +1,6 @@
 """Scoring: what scores.csv and summary.json say of estimates whose quality is known."""
 
 import json
-import math
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -13,7 +12,10 @@ from itersep.data.audio import read_audio, write_audio
 from itersep.data.datadir import read_table, write_table
 from itersep.errors import UserError
 from itersep.metrics import mean_interval
-from itersep.report.summary import METRICS, improvements, summarize
+from itersep.report.experiment import read_experiments
+from itersep.report.page import render_page
+from itersep.report.results import render_results
+from itersep.report.summary import improvements, summarize
 from itersep.score import Score, find_jobs, read_scores, score_all, write_scores
 from itersep.separate import Separation, files_sha256, read_mixtures, start_folder
 from itersep.simulate.manifest import Mixture, SpeakerDraw, manifest_text
@@ -53,22 +55,22 @@ def score(mixture_dir: Path, make: Make, iterations: int = 2) -> list[Score]:
 def test_the_mixture_as_estimate_gains_nothing(mixture_dir: Path) -> None:
     scores = score(mixture_dir, lambda utt, i, mix, ref: np.stack([mix, mix]))
     assert len(scores) == 5 * 2 * 3
-    assert all(s.si_sdri_db == 0 for s in scores)
-    unprocessed = {(s.utt, s.speaker): s.sdr_db for s in scores if s.iteration == 0}
-    assert all(s.sdr_db == unprocessed[s.utt, s.speaker] for s in scores)
+    assert all(s.get("si_sdri_db") == 0 for s in scores if s.iteration)
+    unprocessed = {(s.utt, s.speaker): s.get("sdr_db") for s in scores if s.iteration == 0}
+    assert all(s.get("sdr_db") == unprocessed[s.utt, s.speaker] for s in scores)
 
 
 def test_perfect_estimates_score_at_the_limit_of_16_bits(mixture_dir: Path) -> None:
     scores = score(mixture_dir, lambda utt, i, mix, ref: ref)
-    assert min(s.si_sdr_db for s in scores if s.iteration) > 90
-    assert max(s.si_sdr_db for s in scores if not s.iteration) < 20
+    assert min(s.get("si_sdr_db") for s in scores if s.iteration) > 90
+    assert max(s.get("si_sdr_db") for s in scores if not s.iteration) < 20
 
 
 def test_level_does_not_matter(mixture_dir: Path) -> None:
     loud = score(mixture_dir, noisy)
     soft = score(mixture_dir, lambda *given: 0.3 * noisy(*given))
     for a, b in zip(loud, soft, strict=True):
-        assert (a.si_sdr_db, a.sdr_db) == pytest.approx((b.si_sdr_db, b.sdr_db), abs=0.02)
+        assert (a.get("si_sdr_db"), a.get("sdr_db")) == pytest.approx((b.get("si_sdr_db"), b.get("sdr_db")), abs=0.02)
 
 
 def test_scores_are_summed_up_in_bins_where_the_draws_are_known(program: Callable, mixture_dir: Path) -> None:
@@ -89,7 +91,7 @@ def test_scores_are_summed_up_in_bins_where_the_draws_are_known(program: Callabl
 def test_swapped_estimates_score_the_same_and_the_permutation_is_kept(mixture_dir: Path) -> None:
     straight, swapped = score(mixture_dir, noisy), score(mixture_dir, lambda *given: noisy(*given)[::-1])
     for a, b in zip(straight, swapped, strict=True):
-        assert (a.si_sdr_db, a.si_sdri_db, a.sdr_db) == (b.si_sdr_db, b.si_sdri_db, b.sdr_db)
+        assert a.values == b.values
         assert (a.estimate, b.estimate) == ((a.speaker, 3 - a.speaker) if a.iteration else (0, 0))
 
 
@@ -112,11 +114,11 @@ def test_the_csv_holds_all_that_the_summary_says(program: Callable, mixture_dir:
     assert summary | recomputed == summary
     for row in summary["iterations"]:
         here = [s for s in scores if s.iteration == row["iteration"]]
-        for metric in METRICS:
-            values = [np.mean([getattr(s, metric) for s in here if s.utt == utt]) for utt in read_mixtures(mixture_dir)]
+        for metric in ("si_sdr_db", "sdr_db", *["si_sdri_db"] * bool(row["iteration"])):
+            values = [np.mean([s.get(metric) for s in here if s.utt == utt]) for utt in read_mixtures(mixture_dir)]
             mean = mean_interval(values)
             assert row[metric] == {"mean": mean.mean, "low": mean.low, "high": mean.high}
-            assert row[metric]["mean"] == pytest.approx(np.mean([getattr(s, metric) for s in here]))
+            assert row[metric]["mean"] == pytest.approx(np.mean([s.get(metric) for s in here]))
     assert summary["iterations"][2]["si_sdr_db"]["mean"] > summary["iterations"][1]["si_sdr_db"]["mean"] + 3
     assert summary["mixtures"] == 5 and summary["speakers"] == 2
 
@@ -126,7 +128,7 @@ def test_best_median_and_worst_are_by_the_iteration_trained_for(
     mixture_dir: Path, trained_for: int | None, iteration: int
 ) -> None:
     scores = score(mixture_dir, noisy)
-    gains = {utt: np.mean([s.si_sdri_db for s in scores if s.utt == utt and s.iteration == iteration]) for utt in
+    gains = {utt: np.mean([s.get("si_sdri_db") for s in scores if s.utt == utt and s.iteration == iteration]) for utt in
              read_mixtures(mixture_dir)}  # fmt: skip
     ranked = sorted(gains, key=gains.get)
     listen = summarize(scores, trained_for)["listen"]
@@ -165,20 +167,73 @@ def test_the_number_of_processes_changes_nothing(mixture_dir: Path) -> None:
     assert score_all(jobs, nj=2) == score_all(jobs, nj=1)
 
 
-def test_a_silent_reference_is_left_out_and_named(program: Callable, mixture_dir: Path) -> None:
-    reference = mixture_dir / "audio" / "spk2" / "m2.wav"
-    write_audio(reference, np.zeros_like(read_audio(reference, RATE)), RATE)
-    out = estimate(mixture_dir, lambda utt, i, mix, ref: ref + 0.1 * mix)
-    assert (
-        "silent references, left out: 1 (m2 speaker 2)"
-        in program("score.py", "--data", mixture_dir, "--separated", out).out
-    )
-    summary, scores = json.loads((out / "summary.json").read_text()), read_scores(out / "scores.csv")
-    assert summary["silent_references"] == ["m2 speaker 2"] and summary["silent_estimates"] == []
-    assert [row["left_out"] for row in summary["iterations"]] == [1, 1, 1]
-    assert [(s.utt, s.speaker) for s in scores if math.isnan(s.si_sdr_db)] == [("m2", 2)] * 3
-    assert "nan" not in (out / "scores.csv").read_text()
+def silence(mixture_dir: Path, utt: str, alone: bool = False, level: float = 0.0) -> None:
+    """Bring the second speaker of a mixture to ``level`` times what it was; ``alone``: in the mixture too."""
+    paths = [mixture_dir / "audio" / name / f"{utt}.wav" for name in ("wav", "spk1", "spk2")]
+    mix, first, second = (read_audio(path, RATE) for path in paths)
+    write_audio(paths[2], level * second, RATE)
+    write_audio(paths[0], first if alone else mix, RATE)
+
+
+def leaking(utt: str, iteration: int, mix: np.ndarray, ref: np.ndarray) -> np.ndarray:
+    """References, and a tenth of the first where the second is silent: 20 dB below it."""
+    return noisy(utt, iteration, mix, ref) if ref[1].any() else np.stack([ref[0], 0.1 * ref[0]])
+
+
+@pytest.mark.parametrize("alone", [False, True])
+def test_a_mixture_with_a_silent_speaker_changes_no_mean(mixture_dir: Path, alone: bool) -> None:
+    before = summarize([s for s in score(mixture_dir, leaking) if s.utt != "m2"])
+    silence(mixture_dir, "m2", alone)
+    scores = score(mixture_dir, leaking)
+    after = summarize(scores)
+    for one, other in zip(before["iterations"], after["iterations"], strict=True):
+        assert one | {"left_out": 0} == other | {"left_out": 0}
+    assert after["silent_references"] == ["m2 speaker 2"] and after["silent_estimates"] == []
     assert sorted(improvements(scores, 2)) == ["m0", "m1", "m3", "m4"]  # those that there are to hear
+
+
+def test_what_a_silent_speakers_estimate_lets_through_is_its_leak(
+    program: Callable, mixture_dir: Path, tmp_path: Path
+) -> None:
+    silence(mixture_dir, "m2")
+    out = estimate(mixture_dir, leaking, out=tmp_path / "exp" / "small" / "test_2mix")
+    told = program("score.py", "--data", mixture_dir, "--separated", out).out
+    assert "silent references, left out with their mixtures: 1 (m2 speaker 2)" in told
+    assert "1 mixtures with 1 of 2 speakers active:" in told and "leak -20.00 dB" in told
+    (kind,) = json.loads((out / "summary.json").read_text())["with_silence"]
+    assert (kind["active"], kind["mixtures"]) == (1, 1)
+    assert [row["leak_db"]["mean"] for row in kind["iterations"]] == [None, *[pytest.approx(-20, abs=0.01)] * 2]
+    assert all(row["si_sdr_db"]["mean"] > 50 for row in kind["iterations"][1:])  # of the active speaker
+    assert "nan" not in (out / "scores.csv").read_text()
+    records = read_experiments([str(out.parent)])
+    page = render_results(records, "results", "report.py")
+    assert "### test_2mix: mixtures with silent speakers" in page and "| small | 1 | 1 | 2 | " in page
+    html = render_page(records, ["m2"])
+    assert html.count('<span class="score">leak −20.0 dB</span>') == 2 and "<h3>Mixtures with silent speakers" in html
+
+
+def test_a_speaker_who_is_the_mixture_has_nothing_to_improve(mixture_dir: Path) -> None:
+    silence(mixture_dir, "m2", alone=True)
+    lines = [s for s in score(mixture_dir, leaking) if s.utt == "m2"]
+    first, second = ([s.values.keys() for s in lines if s.speaker == c] for c in (1, 2))
+    assert first == [set(), {"si_sdr_db", "sdr_db"}, {"si_sdr_db", "sdr_db", "change_db"}]
+    assert second == [set(), {"leak_db"}, {"leak_db", "change_db"}]
+
+
+@pytest.mark.parametrize("level_db, active", [(-70, False), (-50, True)])
+def test_a_reference_that_nobody_hears_is_silent(mixture_dir: Path, level_db: float, active: bool) -> None:
+    silence(mixture_dir, "m2", level=10 ** (level_db / 20))
+    lines = [s for s in score(mixture_dir, noisy) if (s.utt, s.speaker) == ("m2", 2)]
+    assert [s.active for s in lines] == [active] * 3
+    assert ["si_sdr_db" in s.values for s in lines] == [active] * 3
+
+
+def test_a_mixture_without_any_speaker_has_no_score(mixture_dir: Path) -> None:
+    for c in (1, 2):
+        path = mixture_dir / "audio" / f"spk{c}" / "m2.wav"
+        write_audio(path, np.zeros_like(read_audio(path, RATE)), RATE)
+    (kind,) = summarize(score(mixture_dir, lambda utt, i, mix, ref: np.stack([mix, mix])))["with_silence"]
+    assert (kind["active"], kind["mixtures"], kind["iterations"][2]["si_sdr_db"]["mean"]) == (0, 1, None)
 
 
 def test_a_mixture_with_a_silent_estimate_is_left_out_where_it_is_silent(mixture_dir: Path) -> None:
@@ -194,13 +249,23 @@ def test_a_mixture_with_a_silent_estimate_is_left_out_where_it_is_silent(mixture
 
 
 def test_what_is_written_is_read_back(tmp_path: Path) -> None:
-    scores = [Score("a,b", 1, 0, 0, -0.4, 0.0, 0.125), Score("c", 2, 1, 2, 3.5, 3.9, 4.0)]
+    scores = [Score("a,b", 1, 0, 0, True, {"si_sdr_db": -0.4, "unheard_of": 0.125}), Score("c", 2, 1, 2, False, {})]
     write_scores(tmp_path / "scores.csv", scores)
     assert read_scores(tmp_path / "scores.csv") == scores
     with open(tmp_path / "scores.csv", "a") as file:
         file.write("c,2,2\n")
     with pytest.raises(UserError, match="scores.csv:4: is not a line of scores"):
         read_scores(tmp_path / "scores.csv")
+
+
+def test_files_that_do_not_tell_who_is_active_are_read(tmp_path: Path) -> None:
+    path = tmp_path / "scores.csv"
+    path.write_text(
+        "utt,speaker,iteration,estimate,si_sdr_db,si_sdri_db,sdr_db,change_db\n"
+        "a,1,0,0,3.0,0.0,3.5,0.0\na,2,0,0,,,,0.0\na,1,1,2,,,,0.0\na,2,1,1,,,,0.0\n"
+    )
+    assert [s.active for s in read_scores(path)] == [True, False, True, False]
+    assert read_scores(path)[0].values == {"si_sdr_db": 3.0, "si_sdri_db": 0.0, "sdr_db": 3.5, "change_db": 0.0}
 
 
 def drop_line(mixture_dir: Path, out: Path) -> None:

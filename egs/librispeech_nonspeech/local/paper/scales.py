@@ -9,7 +9,7 @@ from typing import Any
 from itersep.data.dataset import data_sizes
 from itersep.metrics import Mean, mean_interval
 from itersep.report.experiment import ExperimentRecord, ScoredSet
-from itersep.report.summary import mixture_means
+from itersep.report.summary import all_active, mixture_means
 from itersep.score import read_scores
 from itersep.train.config import complete_config
 from paper.rows import PaperTables
@@ -30,7 +30,7 @@ class Run:
     @cached_property
     def si_sdr_db(self) -> dict[int, dict[str, float]]:
         """Iteration -> mixture -> mean SI-SDR of its speakers (dB)."""
-        return mixture_means(read_scores(self.scored.folder / "scores.csv"), "si_sdr_db")
+        return mixture_means(all_active(read_scores(self.scored.folder / "scores.csv")), "si_sdr_db")
 
 
 @dataclass(frozen=True)
