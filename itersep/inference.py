@@ -1,20 +1,18 @@
 """A trained model as a tool: any sample rate, any length, and an end to the iterations where they change nothing."""
 
 from collections.abc import Iterable, Iterator
-from fractions import Fraction
-from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor
-from torchaudio.transforms import Resample
 
 from itersep.data.audiofile import as_float
 from itersep.errors import UserError
 from itersep.metrics import change_db
 from itersep.models.iterative import IterativeSeparator
+from itersep.resample import rate_ratio, resample
 from itersep.stitch import Stitcher, WindowSpec, cut_windows
 from itersep.train.checkpoint import load_model
 from itersep.train.runtime import choose_device
@@ -22,9 +20,7 @@ from itersep.train.runtime import choose_device
 PRETRAINED = Path(__file__).parent / "pretrained"  # the model that comes with the package: a folder in there
 PEAK = 0.9  # of what the network is given: the loudest that its training mixtures are
 FAINTEST = 1e-3  # a window's peak from which on it is brought to PEAK in full; fainter ones are amplified as much
-FINEST = 1000  # largest denominator of a ratio of sample rates
 EARLIEST_END = 2  # iterations; it takes two to see a change
-LOBES = 32  # of the resampling filter on each side
 
 Wave = TypeVar("Wave", np.ndarray, Tensor)
 
@@ -153,12 +149,12 @@ class Separator:
         peak = float(np.abs(window).max(initial=0.0))
         if not np.isfinite(peak):
             raise UserError("the recording holds samples that are not finite numbers; mend it")
-        there, back = _resamplers(sample_rate, self.sample_rate)
+        up, down = rate_ratio(sample_rate, self.sample_rate)
         gain = PEAK / max(peak, FAINTEST)
-        mix = there(torch.tensor(window)[None] * gain)
+        mix = torch.from_numpy(resample(window[None] * gain, up, down))
         device = next(self.network.parameters()).device
         est, used = iterate_until(self.network, mix.to(device), iterations, until_change_db)
-        est = back(est[0].float().cpu())[:, : len(window)] / gain
+        est = torch.from_numpy(resample(est[0].float().cpu().numpy(), down, up))[:, : len(window)] / gain
         if not torch.isfinite(est).all():
             raise UserError("the model's estimates are not finite numbers; train it again, or name another")
         return est, used
@@ -188,23 +184,6 @@ def iterate_until(
             break
         before = est
     return est, used
-
-
-@lru_cache(maxsize=8)
-def _resamplers(sample_rate: int, model_rate: int) -> tuple[torch.nn.Module, torch.nn.Module]:
-    """From a recording's rate to the model's, and back.
-
-    Rates with no small ratio would take filters of gigabytes: the nearest small one is taken both ways, so that the
-    model hears the recording up to half a thousandth too fast or slow, and the way back undoes it.
-    """
-    ratio = Fraction(model_rate, sample_rate).limit_denominator(FINEST) if model_rate != sample_rate else Fraction(1)
-    if ratio == 1:
-        return torch.nn.Identity(), torch.nn.Identity()
-    model, recording = ratio.as_integer_ratio()
-    return (
-        Resample(recording, model, lowpass_filter_width=LOBES),
-        Resample(model, recording, lowpass_filter_width=LOBES),
-    )
 
 
 def load_network(origin: Path) -> tuple[IterativeSeparator, dict[str, Any]]:

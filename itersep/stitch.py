@@ -10,13 +10,13 @@ Both are cosines, added up, and the best permutation of their sum is taken. docs
 this was chosen by.
 """
 
+import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
-from torchaudio.transforms import MelSpectrogram
 
 from itersep.losses.pit import best_permutation
 
@@ -117,7 +117,8 @@ class Voices:
     def __init__(self, sample_rate: int) -> None:
         frame = max(8, round(FRAME_S * sample_rate))
         highest = min(HIGHEST_HZ, sample_rate / 2)
-        self._mel = MelSpectrogram(sample_rate, frame, f_max=highest, n_mels=BANDS, pad_mode="constant", norm="slaney")
+        self._window = torch.hann_window(frame)
+        self._bands = mel_bands(frame, sample_rate, highest)
         self._sum: Tensor | float = 0.0
         self._energy, self._length, self._windows = 0.0, 0, 0
 
@@ -128,7 +129,9 @@ class Voices:
 
     def measure(self, est: Tensor) -> Tensor:
         """Average power spectra (C, BANDS) of estimates (C, T)."""
-        return self._mel(est).mean(-1)
+        frame = len(self._window)
+        spectrum = torch.stft(est, frame, frame // 2, window=self._window, pad_mode="constant", return_complex=True)
+        return spectrum.abs().square().mean(-1) @ self._bands
 
     def add(self, spectra: Tensor, est: Tensor) -> None:
         """Remember a window: its spectra (C, BANDS) and estimates (C, T) in the order of the speakers."""
@@ -150,6 +153,19 @@ class Voices:
         share = spectra.sum(1).sqrt()
         share = share / (share.sum() + (QUIET * known.sum()).sqrt() + TINY)
         return share[:, None] * (new @ old.T) / (new.norm(dim=1)[:, None] * old.norm(dim=1) + ALIKE)
+
+
+def mel_bands(frame: int, sample_rate: float, highest_hz: float) -> Tensor:
+    """Weights (F, BANDS) of an FFT's bins in triangular bands of equal area, evenly spaced in mel up to ``highest_hz``.
+
+    mel = 2595 log10(1 + hz / 700). A band narrower than the space between two bins may have none.
+    """
+    highest_mel = 2595 * math.log10(1 + highest_hz / 700)
+    edges = 700 * (10 ** (torch.linspace(0, highest_mel, BANDS + 2, dtype=torch.float64) / 2595) - 1)
+    low, centre, high = edges[:-2], edges[1:-1], edges[2:]
+    bins = torch.linspace(0, sample_rate / 2, frame // 2 + 1, dtype=torch.float64)[:, None]
+    slopes = torch.minimum((bins - low) / (centre - low), (high - bins) / (high - centre)).clamp_min(0)
+    return (slopes * 2 / (high - low)).float()
 
 
 def _shape(power: Tensor, floor: Tensor) -> Tensor:

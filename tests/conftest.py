@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from hypothesis import settings
 
 from itersep.data.audio import to_pcm, write_audio
 from itersep.data.datadir import write_data_dir, write_table
@@ -17,6 +18,8 @@ from itersep.train.config import Experiment, build_experiment, config_parser
 
 ROOT = Path(__file__).resolve().parent.parent
 SHARED = ROOT.parent / "shared"
+settings.register_profile("untimed", deadline=None)  # the first example may load a library
+settings.load_profile("untimed")
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job and all that it starts ignore Ctrl-C
 
 

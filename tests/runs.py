@@ -36,7 +36,6 @@ def start(
 def _run(command: list[str], output: Path, folder: Path, environment: dict[str, str]) -> None:
     os.setsid()
     end_with_parent(signal.SIGKILL)
-    multiprocessing.set_start_method("fork", force=True)  # as in a program from the command line; else the server's own
     with open(output, "w") as file:
         os.dup2(file.fileno(), 1)
         os.dup2(file.fileno(), 2)

@@ -42,6 +42,15 @@ def stitch(est: Tensor, length: int, overlap: int, rate: int, generator: torch.G
     return torch.cat(joined, dim=1), est[first]
 
 
+@pytest.mark.parametrize("rate", [8000, 16000, 44100])
+def test_voices_are_the_mel_spectra_of_torchaudio(rate: int) -> None:
+    transforms = pytest.importorskip("torchaudio.transforms")
+    frame, highest = round(0.032 * rate), min(8000.0, rate / 2)
+    mel = transforms.MelSpectrogram(rate, frame, f_max=highest, n_mels=40, pad_mode="constant", norm="slaney")
+    est = torch.randn(2, rate)
+    torch.testing.assert_close(Voices(rate).measure(est), mel(est).mean(-1), rtol=1e-4, atol=1e-6)
+
+
 @settings(max_examples=30, deadline=None)
 @given(st.integers(1, 300), st.integers(2, 40), st.data())
 def test_windows_cover_everything_and_share_the_overlap(total: int, length: int, data: st.DataObject) -> None:

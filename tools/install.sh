@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Make tools/venv, with itersep and everything that its recipes and tests need. Does nothing where that is done.
-# usage: tools/install.sh       (PYTHON=/path/to/python3.12 chooses the interpreter)
+# usage: tools/install.sh       (PYTHON=/path/to/python3.13 chooses the interpreter)
 set -euo pipefail
 
 tools=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -17,14 +17,19 @@ exec 9< "$tools"
 flock 9 # a second call waits for the first
 is_done && exit 0
 
+range='python_requires=">=3\.([0-9]+),<3\.([0-9]+)"'
+[[ $(< "$root/setup.py") =~ $range ]]
+oldest=${BASH_REMATCH[1]} newest=$((BASH_REMATCH[2] - 1))
+candidates=(${PYTHON:+"$PYTHON"} python3)
+for ((minor = newest; minor >= oldest; minor--)); do candidates+=("python3.$minor"); done
 python=
-for candidate in ${PYTHON:+"$PYTHON"} python3.12 python3.11 python3.10 python3; do
-  "$candidate" -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 12))' 2> /dev/null || continue
+for candidate in "${candidates[@]}"; do
+  "$candidate" -c "import sys; sys.exit(not (3, $oldest) <= sys.version_info[:2] <= (3, $newest))" 2> /dev/null || continue
   python=$candidate
   "$python" -c 'import ensurepip, venv' 2> /dev/null && break
 done
-[ -n "$python" ] || die "needs Python 3.10, 3.11 or 3.12, and $(python3 --version 2> /dev/null || echo none) is here;" \
-  "install one of them, or name it: PYTHON=/path/to/python3.12 tools/install.sh"
+[ -n "$python" ] || die "needs Python 3.$oldest to 3.$newest, and $(python3 --version 2> /dev/null || echo none) is here;" \
+  "install one of them, or name it: PYTHON=/path/to/python3.$newest tools/install.sh"
 version=$("$python" -c 'import sys; print("%d.%d" % sys.version_info[:2])')
 "$python" -c 'import ensurepip, venv' 2> /dev/null || die "Python $version lacks its venv module;" \
   "install it with: sudo apt install python$version-venv"
@@ -37,11 +42,14 @@ echo "$root" > "$venv/.root"
 install() { "$venv/bin/python" -m pip install --disable-pip-version-check --retries 2 "$@" 2> "$venv/pip.err"; }
 reachable() { timeout 5 "$python" -c 'import sys, urllib.request as u; u.urlopen(sys.argv[1])' "$1" 2> /dev/null; }
 
-# Without an NVIDIA driver, wheels without CUDA spare gigabytes; their server is not to be had everywhere.
+# Without an NVIDIA driver, wheels without CUDA spare gigabytes; their server is not to be had everywhere. torchaudio has
+# to come from there too: PyPI's loads beside PyPI's torch alone.
 if ! command -v nvidia-smi > /dev/null && [ ! -e /proc/driver/nvidia/version ] && reachable "$cpu_index/torch/"; then
-  mapfile -t pair < <(grep -oE 'torch(audio)?==[0-9.]+' "$root/setup.py")
+  mapfile -t pair < <(grep -oE '"torch(audio)?[<>=][^"]*' "$root/setup.py" | tr -d '"')
   install --index-url "$cpu_index" "${pair[@]}" || echo "No CPU wheels to be had there; taking PyPI's."
 fi
 install --editable "${root}[recipes,tests]" || die "pip failed ($(grep -o -m1 'ERROR: .*' "$venv/pip.err" \
   || echo 'no reason given')); look at the network and the disk, and run it again (its messages: $venv/pip.err)"
+"$venv/bin/python" -c 'import torch, torchaudio' 2> "$venv/pip.err" || die "torch and torchaudio do not load together" \
+  "($(tail -n 1 "$venv/pip.err")); remove $venv, and run it again"
 echo "$mark" > "$venv/.done"

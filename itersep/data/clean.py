@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torchaudio.transforms import Resample
 
 from itersep.data.audiofile import open_audio
 from itersep.errors import UserError
@@ -71,7 +70,15 @@ def resample(samples: np.ndarray, rate: int, sample_rate: int) -> np.ndarray:
 
 
 @lru_cache(maxsize=16)
-def _resampler(rate: int, sample_rate: int) -> Resample:
+def _resampler(rate: int, sample_rate: int) -> torch.nn.Module:
+    """torchaudio's: data are known by their bytes, which another library's rounding would change."""
+    try:  # here alone: everything else works without it, beside a torch that it does not fit too
+        from torchaudio.transforms import Resample
+    except (ImportError, OSError) as error:
+        raise UserError(
+            f"recordings at {rate} Hz are resampled by torchaudio, which cannot be loaded ({error}); install one that "
+            f"fits torch {torch.__version__}, or give recordings at {sample_rate} Hz"
+        ) from error
     return Resample(rate, sample_rate, lowpass_filter_width=32)
 
 

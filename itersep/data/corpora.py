@@ -4,13 +4,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from torchaudio.datasets import librispeech
-
 from itersep.data.archive import unpack
 from itersep.data.download import download
 from itersep.errors import UserError
 
-LIBRISPEECH_SHA256 = librispeech._CHECKSUMS  # by address; not public, but setup.py fixes torchaudio's version
+LIBRISPEECH_SHA256 = {  # as torchaudio has them; OpenSLR publishes MD5
+    "dev-clean": "76f87d090650617fca0cac8f88b9416e0ebf80350acb97b343a85fa903728ab3",
+    "dev-other": "12661c48e8c3fe1de2c1caa4c3e135193bfb1811584f11f569dd12645aa84365",
+    "test-clean": "39fde525e59672dc6d1551919b1478f724438a95aa55f874b576be21967e6c23",
+    "test-other": "d09c181bba5cf717b3dee7d4d592af11a3ee3a09e08ae025c5506f6ebe961c29",
+    "train-clean-100": "d4ddd1d5a6ab303066f14971d768ee43278a5f2a0aa43dc716b0e64ecbbbf6e2",
+    "train-clean-360": "146a56496217e96c14334a160df97fffedd6e0a04e66b9c5af0d40be3c792ecf",
+    "train-other-500": "ddb22f27f96ec163645d53215559df6aa36515f26e01dd70798188350adcb6d2",
+}
 LIBRIMIX_COMMIT = "09d4b8a246b7ab91b04a5d2cea11ec1e6264c366"
 OPENSLR = "https://www.openslr.org/resources"
 
@@ -24,8 +30,7 @@ class Source:
 
 
 SOURCES = {
-    Path(url).name.removesuffix(".tar.gz"): Source(f"{OPENSLR}/12/{Path(url).name}", f"sha256:{sha256}")
-    for url, sha256 in LIBRISPEECH_SHA256.items()
+    name: Source(f"{OPENSLR}/12/{name}.tar.gz", f"sha256:{sha256}") for name, sha256 in LIBRISPEECH_SHA256.items()
 } | {
     "train-clean-5": Source(f"{OPENSLR}/31/train-clean-5.tar.gz", "md5:5df7d4e78065366204ca6845bb08f490"),
     "dev-clean-2": Source(f"{OPENSLR}/31/dev-clean-2.tar.gz", "md5:6d7ab67ac6a1d2c993d050e16d61080d"),

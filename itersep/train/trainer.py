@@ -1,6 +1,7 @@
 """The training loop: step, epoch, validation, checkpoints, early stop; it goes on where it was."""
 
 import math
+import sys
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import closing
@@ -322,11 +323,14 @@ class Trainer:
         return self._loader(self.validation, self.world.deal(validation_batches(lengths, size)))
 
     def _loader(self, dataset: Any, batches: Iterable) -> DataLoader:
+        # A fork is there at once; Python 3.14 would start workers that import torch anew, at each validation.
+        forked = self.train.workers > 0 and sys.platform == "linux"
         return DataLoader(
             dataset,
             batch_sampler=batches,
             collate_fn=collate,
             num_workers=self.train.workers,
+            multiprocessing_context="fork" if forked else None,
             worker_init_fn=leave_signals_to_parent,
             pin_memory=self.device.type == "cuda",
         )
