@@ -36,7 +36,7 @@ setup(
     install_requires=[
         "torch>=2.11,<3",
         # Reads what libsndfile does not: phones record m4a, browsers webm.
-        "av>=13,<19",
+        "av>=14,<19",
         "huggingface_hub>=2.4,<3",
         "jsonargparse[signatures]>=4.50,<5",
         "numba>=0.61,<1",

@@ -152,6 +152,6 @@ KINDS = [
     Kind("x.m4a", by_ffmpeg("ipod", "aac"), padding=1023, snr_db=15),
     Kind("alac.m4a", by_ffmpeg("ipod", "alac")),
     Kind("x.mov", by_ffmpeg("mov", "aac"), padding=1023, snr_db=15),
-    Kind("x.mka", by_ffmpeg("matroska", "aac"), padding=1023, snr_db=15),
+    Kind("x.mka", by_ffmpeg("matroska", "flac")),
     Kind("x.aac", by_ffmpeg("adts", "aac"), padding=1023, delay=1024, snr_db=15),
 ]

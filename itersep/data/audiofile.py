@@ -14,6 +14,8 @@ from pathlib import Path
 import av
 import numpy as np
 import soundfile
+from av.audio.codeccontext import AudioCodecContext
+from av.audio.stream import AudioStream
 from av.codec.context import Flags2
 
 from itersep.data.riff import is_left_open, remark_length
@@ -166,7 +168,7 @@ class _Decoded(AudioFile):
         seconds = track.duration * track.time_base if track.duration else (self._container.duration or 0) / av.time_base
         self.expected = round(seconds * self.sample_rate) or None
 
-    def _decode(self, track: av.AudioStream) -> Iterator[av.AudioFrame]:
+    def _decode(self, track: AudioStream) -> Iterator[av.AudioFrame]:
         """All frames of a track. What cannot be decoded is left out, as players do, and noted in ``_lost``."""
         at = 0
         try:
@@ -286,7 +288,7 @@ def _is_chained(path: Path) -> bool:
     return len(last) >= 14 and last[10:14] not in begun
 
 
-def _stored(context: av.AudioCodecContext) -> str:
+def _stored(context: AudioCodecContext) -> str:
     """soundfile's word for what a codec holds."""
     kind = context.format.name.removesuffix("p") if context.format else ""
     if kind in ("flt", "dbl"):
