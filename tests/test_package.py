@@ -60,7 +60,7 @@ def described(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
 
 @pytest.mark.skipif(not (ROOT / ".git").exists(), reason="not a git checkout")
 def test_a_wheel_holds_the_packages_files_and_no_others(described: dict[str, Any]) -> None:
-    build = Distribution(described).get_command_obj("build_py")
+    build = Distribution({**described, "script_name": "setup.py"}).get_command_obj("build_py")
     build.ensure_finalized()
     built = [str(Path(path).relative_to(build.build_lib)) for path in build.get_outputs(include_bytecode=False)]
     list_files = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard", "itersep"]
