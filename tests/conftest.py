@@ -13,9 +13,11 @@ import yaml
 
 from itersep.data.audio import to_pcm, write_audio
 from itersep.data.datadir import write_data_dir, write_table
+from itersep.train.checkpoint import save_checkpoint
 from itersep.train.config import Experiment, build_experiment, config_parser
+from tests import small
+from tests.runs import ROOT, Ended, run_here, warm_server
 
-ROOT = Path(__file__).resolve().parent.parent
 SHARED = ROOT.parent / "shared"
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job and all that it starts ignore Ctrl-C
 
@@ -55,6 +57,24 @@ def shared() -> Path:
     if not (SHARED / "data").is_dir():
         pytest.skip("needs ../shared")
     return SHARED
+
+
+@pytest.fixture
+def warm_workers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have the processes of `map_parallel` start at once; tests/test_parallel.py has them start as elsewhere."""
+    monkeypatch.setattr("itersep.parallel.get_context", lambda _: warm_server())
+
+
+@pytest.fixture
+def program(warm_workers: None, capfd: pytest.CaptureFixture[str]) -> Callable[..., Ended]:
+    """Runs a program with options in this process, as from the command line: of utils/ by its name, or by its file."""
+
+    def run(name: str | Path, *options: object) -> Ended:
+        capfd.readouterr()
+        status = run_here(name if name == "itersep-separate" else ROOT / "utils" / name, *options)
+        return Ended(status, *capfd.readouterr())
+
+    return run
 
 
 RATE = 8000  # of the tiny corpora
@@ -115,20 +135,15 @@ def config(speech_dir: Path, noise_dir: Path, mixture_dir: Path, tmp_path: Path)
     """A yaml file of a whole small experiment."""
     path = tmp_path / "small.yaml"
     tree = {
-        "model": {
-            "sample_rate": RATE,
-            "filterbank": {"kind": "stft", "filters": 33, "window": 64, "hop": 32},
-            "dprnn": {"features": 8, "hidden": 8, "chunk": 8},
-            "iterations": 2,
-        },
+        "model": small.MODEL,
         "data": {
             "train": str(speech_dir),
             "noise": str(noise_dir),
             "dev": str(mixture_dir),
             "epoch_size": 10,
-            "simulation": {"length_s": 0.5},
+            "simulation": {"length_s": 0.25, "t60_s": [0.1, 0.15]},
         },
-        "train": {"epochs": 3, "batch_size": 2, "workers": 0, "threads": 1, "device": "cpu"},
+        "train": small.TRAIN | {"epochs": 3},
     }
     path.write_text(yaml.safe_dump(tree))
     return path
@@ -143,6 +158,14 @@ def experiment(config: Path) -> Callable[..., Experiment]:
         return build_experiment(parser, parser.parse_args(["--config", str(config), *overrides]))
 
     return build
+
+
+@pytest.fixture
+def model(experiment: Callable[..., Experiment], tmp_path: Path) -> Path:
+    """The folder of that experiment with its model, untrained."""
+    built = experiment()
+    save_checkpoint(tmp_path / "exp/best.pt", {"config": built.config, "model": built.model.state_dict()})
+    return tmp_path / "exp"
 
 
 class TacCorpus(NamedTuple):

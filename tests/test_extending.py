@@ -17,7 +17,6 @@ from itersep.inference import load_network
 from itersep.models.blocks import BLOCKS
 from itersep.models.cost import count_macs
 from itersep.models.masks import MASKS
-from tests.utils.conftest import program  # noqa: F401 - a fixture
 
 PAGE = Path(__file__).resolve().parent.parent / "docs/extending.md"
 MODULES = ("itersep.models.blocks.conv", "registration", "bounded")  # of the page's blocks of python, in turn
@@ -37,7 +36,7 @@ def extended(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_block_and_a_mask_of_the_page_go_all_the_way(
-    extended: None, program: Callable, config: Path, mixture_dir: Path, tmp_path: Path  # noqa: F811
+    extended: None, program: Callable, config: Path, mixture_dir: Path, tmp_path: Path
 ) -> None:
     network = {"block": "conv", "mask": "bounded", "conv": {"features": 8, "reach": 1}}
     network["separator"] = {"simo_blocks": 2, "siso_blocks": 1}
