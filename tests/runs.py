@@ -158,7 +158,7 @@ def start_pair(*options: object, output: Path) -> list[ForkServerProcess]:
     ]
 
 
-def end(processes: Sequence[ForkServerProcess], timeout: float = 100) -> list[int | None]:
+def end(processes: Sequence[ForkServerProcess], timeout: float = 300) -> list[int | None]:
     """Exit statuses, -N for signal N; a process that does not end is killed and has None."""
     statuses = []
     for process in processes:
