@@ -3,6 +3,7 @@
 import pickle
 import signal
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,9 +15,12 @@ from hypothesis import settings
 
 from itersep.data.audio import to_pcm, write_audio
 from itersep.data.datadir import write_data_dir, write_table
+from itersep.train.checkpoint import save_checkpoint
 from itersep.train.config import Experiment, build_experiment, config_parser
+from itersep.train.trainer import Trainer
+from tests import small
+from tests.runs import ROOT, Ended, run_here, warm_server
 
-ROOT = Path(__file__).resolve().parent.parent
 SHARED = ROOT.parent / "shared"
 settings.register_profile("untimed", deadline=None)  # the first example may load a library
 settings.load_profile("untimed")
@@ -60,6 +64,24 @@ def shared() -> Path:
     return SHARED
 
 
+@pytest.fixture
+def warm_workers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have the processes of `map_parallel` start at once; tests/test_parallel.py has them start as elsewhere."""
+    monkeypatch.setattr("itersep.parallel.get_context", lambda _: warm_server())
+
+
+@pytest.fixture
+def program(warm_workers: None, capfd: pytest.CaptureFixture[str]) -> Callable[..., Ended]:
+    """Runs a program with options in this process, as from the command line: of utils/ by its name, or by its file."""
+
+    def run(name: str | Path, *options: object) -> Ended:
+        capfd.readouterr()
+        status = run_here(name if name == "itersep-separate" else ROOT / "utils" / name, *options)
+        return Ended(status, *capfd.readouterr())
+
+    return run
+
+
 RATE = 8000  # of the tiny corpora
 
 
@@ -76,13 +98,23 @@ def voice(seed: int, seconds: float) -> np.ndarray:
 @pytest.fixture
 def speech_dir(tmp_path: Path) -> Path:
     """A speech data directory: 3 speakers with 2 utterances of 1.5 s at 8 kHz."""
-    return _clips_dir(tmp_path / "speech", [f"s{s}" for s in range(3)], 2, 1.5)
+    return write_speech(tmp_path)
 
 
 @pytest.fixture
 def noise_dir(tmp_path: Path) -> Path:
     """A noise data directory: 2 clips of 1 s at 8 kHz."""
-    return _clips_dir(tmp_path / "noise", ["n0", "n1"], 1, 1.0)
+    return write_noise(tmp_path)
+
+
+def write_speech(folder: Path) -> Path:
+    """What `speech_dir` is, in a folder."""
+    return _clips_dir(folder / "speech", [f"s{s}" for s in range(3)], 2, 1.5)
+
+
+def write_noise(folder: Path) -> Path:
+    """What `noise_dir` is, in a folder."""
+    return _clips_dir(folder / "noise", ["n0", "n1"], 1, 1.0)
 
 
 def _clips_dir(path: Path, speakers: list[str], utterances: int, seconds: float) -> Path:
@@ -99,7 +131,12 @@ def _clips_dir(path: Path, speakers: list[str], utterances: int, seconds: float)
 @pytest.fixture
 def mixture_dir(tmp_path: Path) -> Path:
     """A rendered mixture directory: 4 mixtures of two voices, 0.5 s at 8 kHz, and a fifth of 0.25 s."""
-    path = tmp_path / "mixtures"
+    return write_mixtures(tmp_path)
+
+
+def write_mixtures(folder: Path) -> Path:
+    """What `mixture_dir` is, in a folder."""
+    path = folder / "mixtures"
     tables: dict[str, dict[str, Path]] = {"wav": {}, "spk1": {}, "spk2": {}}
     seconds = {f"m{i}": 0.5 if i < 4 else 0.25 for i in range(5)}
     for i, utt in enumerate(seconds):
@@ -116,23 +153,14 @@ def mixture_dir(tmp_path: Path) -> Path:
 @pytest.fixture
 def config(speech_dir: Path, noise_dir: Path, mixture_dir: Path, tmp_path: Path) -> Path:
     """A yaml file of a whole small experiment."""
-    path = tmp_path / "small.yaml"
-    tree = {
-        "model": {
-            "sample_rate": RATE,
-            "filterbank": {"kind": "stft", "filters": 33, "window": 64, "hop": 32},
-            "dprnn": {"features": 8, "hidden": 8, "chunk": 8},
-            "iterations": 2,
-        },
-        "data": {
-            "train": str(speech_dir),
-            "noise": str(noise_dir),
-            "dev": str(mixture_dir),
-            "epoch_size": 10,
-            "simulation": {"length_s": 0.5},
-        },
-        "train": {"epochs": 3, "batch_size": 2, "workers": 0, "threads": 1, "device": "cpu"},
-    }
+    return write_config(tmp_path / "small.yaml", speech_dir, noise_dir, mixture_dir)
+
+
+def write_config(path: Path, speech_dir: Path, noise_dir: Path, mixture_dir: Path) -> Path:
+    """What `config` is, of these data directories."""
+    simulation = {"length_s": 0.25, "t60_s": [0.1, 0.15]}
+    data = {"train": str(speech_dir), "noise": str(noise_dir), "dev": str(mixture_dir), "epoch_size": 10}
+    tree = {"model": small.MODEL, "data": data | {"simulation": simulation}, "train": small.TRAIN | {"epochs": 3}}
     path.write_text(yaml.safe_dump(tree))
     return path
 
@@ -140,12 +168,30 @@ def config(speech_dir: Path, noise_dir: Path, mixture_dir: Path, tmp_path: Path)
 @pytest.fixture
 def experiment(config: Path) -> Callable[..., Experiment]:
     """Builds that experiment, with overrides such as '--train.epochs=1'."""
+    return partial(build, config)
 
-    def build(*overrides: str) -> Experiment:
-        parser = config_parser()
-        return build_experiment(parser, parser.parse_args(["--config", str(config), *overrides]))
 
-    return build
+def build(config: Path, *overrides: str) -> Experiment:
+    """The experiment of a yaml file."""
+    parser = config_parser()
+    return build_experiment(parser, parser.parse_args(["--config", str(config), *overrides]))
+
+
+@pytest.fixture(scope="session")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """That experiment, trained undisturbed to its end; not to be changed."""
+    folder = tmp_path_factory.mktemp("whole")
+    data = [write(folder) for write in (write_speech, write_noise, write_mixtures)]
+    Trainer(build(write_config(folder / "small.yaml", *data)), folder / "exp").fit()
+    return folder / "exp"
+
+
+@pytest.fixture
+def model(experiment: Callable[..., Experiment], tmp_path: Path) -> Path:
+    """The folder of that experiment with its model, untrained."""
+    built = experiment()
+    save_checkpoint(tmp_path / "exp/best.pt", {"config": built.config, "model": built.model.state_dict()})
+    return tmp_path / "exp"
 
 
 class TacCorpus(NamedTuple):

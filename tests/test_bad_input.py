@@ -11,7 +11,6 @@ import os
 import pickle
 import re
 import resource
-import runpy
 import shlex
 import shutil
 import subprocess
@@ -27,11 +26,11 @@ import soundfile
 import torch
 import yaml
 
-from itersep.commands.separate import main as separate_recordings
 from itersep.data.audio import write_audio
 from itersep.data.datadir import read_table, write_data_dir, write_table
+from tests import small
+from tests.runs import ROOT, run_here
 
-ROOT = Path(__file__).resolve().parent.parent
 RATE = 8000
 Break = Callable[[], object]
 
@@ -68,12 +67,9 @@ WHOLE = (
 
 
 def run(command: str) -> int:
-    """Run a program in this process, which spares loading torch anew; its exit status."""
-    words = shlex.split(command)
-    sys.argv = [str(ROOT / words[0]), *words[1:]]
-    with pytest.raises(SystemExit) as ended:
-        separate_recordings() if words[0] == "itersep-separate" else runpy.run_path(sys.argv[0], run_name="__main__")
-    return ended.value.code
+    """Run a command in this process; its exit status."""
+    program, *options = shlex.split(command)
+    return run_here(ROOT / program if program.endswith(".py") else program, *options)
 
 
 @pytest.fixture(scope="module")
@@ -115,7 +111,6 @@ def world(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterat
     """A copy of that folder as the current one. The processes that a case starts end with it."""
     shutil.copytree(made, tmp_path / "here")
     monkeypatch.chdir(tmp_path / "here")
-    monkeypatch.setattr(sys, "argv", sys.argv)
     monkeypatch.setattr(logging.root, "handlers", [])
     yield
     while HOLDERS:
@@ -124,17 +119,12 @@ def world(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterat
 
 
 SMALL = {
-    "model": {
-        "filterbank": {"kind": "stft", "filters": 33, "window": 64, "hop": 32},
-        "sample_rate": RATE,
-        "dprnn": {"features": 8, "hidden": 8, "chunk": 8},
-        "iterations": 2,
-    },
+    "model": small.MODEL,
     "data": {
         **{"train": "speech", "noise": "noise", "dev": "set", "epoch_size": 2},
         "simulation": {"length_s": 0.25, "t60_s": [0.1, 0.15]},
     },
-    "train": {"epochs": 1, "batch_size": 1, "workers": 0, "threads": 1, "device": "cpu"},
+    "train": small.TRAIN | {"batch_size": 1},
 }
 LISTED = {
     **{"room_size": [4.0, 5.0, 2.8], "RT60": 0.11, "mic_pos": [[1.0, 1.0, 1.0]], "noise_pos": [[2.0, 1.0, 1.0]]},

@@ -18,7 +18,6 @@ from itersep.models.blocks import BLOCKS
 from itersep.models.cost import count_macs
 from itersep.models.masks import MASKS
 from itersep.registry import METRICS
-from tests.utils.conftest import program  # noqa: F401 - a fixture
 
 PAGE = Path(__file__).resolve().parent.parent / "docs/extending.md"
 MODULES = ("itersep.models.blocks.conv", "registration", "bounded", "snr")  # of the page's blocks of python, in turn
@@ -39,7 +38,7 @@ def extended(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_block_mask_and_metric_of_the_page_go_all_the_way(
-    extended: None, program: Callable, config: Path, mixture_dir: Path, tmp_path: Path  # noqa: F811
+    extended: None, program: Callable, config: Path, mixture_dir: Path, tmp_path: Path
 ) -> None:
     network = {"block": "conv", "mask": "bounded", "conv": {"features": 8, "reach": 1}}
     network["separator"] = {"simo_blocks": 2, "siso_blocks": 1}

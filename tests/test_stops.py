@@ -16,15 +16,11 @@ import numpy as np
 import pytest
 import soundfile
 
-from itersep.train.checkpoint import save_checkpoint
-from itersep.train.config import build_experiment, config_parser
-
 from .conftest import TacCorpus, voice
 from .data.test_download import Handler, Server
 from .processes import STOPPED, await_beginning, await_end
-from .runs import end, start
+from .runs import ROOT, contents, end, start
 
-ROOT = Path(__file__).resolve().parent.parent
 STOPS = int(os.environ.get("ITERSEP_KILLS", 1))  # of each stage
 NJ = min(STOPS, 2)  # processes take seconds to come up: where time is short, tests/test_parallel.py alone has some
 Command = list[object]  # a program and its options; it reads and writes below the current folder
@@ -126,16 +122,6 @@ def simulate_librimix(tac_corpus: TacCorpus, tmp_path: Path) -> Command:
 
 
 @pytest.fixture
-def model(config: Path, tmp_path: Path) -> Path:
-    """A small untrained model."""
-    parser = config_parser()
-    experiment = build_experiment(parser, parser.parse_args(["--config", str(config)]))
-    state = {"config": experiment.config, "model": experiment.model.state_dict()}
-    save_checkpoint(tmp_path / "model/best.pt", state)
-    return tmp_path / "model"
-
-
-@pytest.fixture
 def separate(model: Path, mixture_dir: Path) -> Command:
     """Stage 3."""
     options = ["--model", model, "--data", mixture_dir, "--out", "exp/test", "--iterations", 12, "--nj", NJ]
@@ -207,10 +193,6 @@ def stop(command: Command, folder: Path, after_s: float, number: int, group: boo
     if number != signal.SIGKILL:
         assert said.splitlines()[-1].endswith("; the same command goes on from here") and "Traceback" not in said, said
     return True
-
-
-def contents(folder: Path) -> dict[str, bytes]:
-    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
 STAGES = [

@@ -60,7 +60,7 @@ run_job() {
   log=${log//%[jA]/$job}
   if [ -n "$job" ]; then
     echo "slurm.sh: job $job, $log"
-    tail --pid="$waiting" -n +1 -F "$log" 2> /dev/null &
+    tail --pid="$waiting" -s 0.2 -n +1 -F "$log" 2> /dev/null &
   fi
   while true; do # a signal ends wait, but not what it waits for
     [ -z "$stopped" ] || [ -z "$job" ] || scancel "$job"

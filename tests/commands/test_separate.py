@@ -2,7 +2,6 @@
 
 import json
 import os
-import signal
 import subprocess
 import sys
 import time
@@ -18,14 +17,7 @@ from itersep.data.datadir import write_table
 from itersep.inference import load
 from itersep.train.checkpoint import load_checkpoint, save_checkpoint
 from itersep.train.config import Experiment
-
-
-@pytest.fixture
-def model(experiment: Callable[..., Experiment], tmp_path: Path) -> Path:
-    """A small untrained model at 8 kHz."""
-    built = experiment()
-    save_checkpoint(tmp_path / "exp" / "best.pt", {"config": built.config, "model": built.model.state_dict()})
-    return tmp_path / "exp"
+from tests.runs import ROOT, end, start
 
 
 @pytest.fixture
@@ -363,12 +355,9 @@ def test_estimates_are_not_separated_again(run: Callable, tmp_path: Path) -> Non
 def test_ended_in_the_middle_it_leaves_no_part(tmp_path: Path, model: Path) -> None:
     path, out = record(tmp_path / "a.wav", seconds=600.0), tmp_path / "out"
     argv = ["--model", model, "--out", out, path, "--iterations", 50, "--window", 1, "--overlap", 0.5]
-    root = Path(__file__).resolve().parent.parent.parent
-    environment = os.environ | {"PYTHONPATH": str(root), "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, "-m", "itersep.commands.separate", *map(str, argv)]
-    with subprocess.Popen(command, cwd=root, env=environment, stderr=subprocess.PIPE, text=True) as process:
-        while not out.exists() and process.poll() is None:
-            time.sleep(0.05)
-        process.send_signal(signal.SIGTERM)
-        assert process.wait() == 143 and "the same command goes on from here" in process.stderr.read()
+    process = start(ROOT / "itersep/commands/separate.py", *argv, output=tmp_path / "log")
+    while not out.exists() and process.is_alive():
+        time.sleep(0.01)
+    process.terminate()
+    assert end([process]) == [143] and "the same command goes on from here" in (tmp_path / "log").read_text()
     assert names(out) == []

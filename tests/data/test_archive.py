@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from itersep.data.archive import unpack
 from itersep.errors import UserError
+from tests.runs import contents
 
 FILES = {"Corpus/README": b"read me", "Corpus/s1/a b.flac": bytes(range(256)) * 40, "Corpus/s2/empty": b""}
 
@@ -39,10 +40,6 @@ def odd(name: str, kind: bytes, target: str = "") -> tarfile.TarInfo:
     info = tarfile.TarInfo(name)
     info.type, info.linkname = kind, target
     return info
-
-
-def contents(folder: Path) -> dict[str, bytes]:
-    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
 MAKERS = {"corpus.tar.gz": make_tar, "corpus.zip": make_zip}

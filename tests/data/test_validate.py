@@ -2,7 +2,6 @@
 
 import runpy
 import shutil
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -14,8 +13,8 @@ from itersep.data.datadir import read_table
 from itersep.data.validate import validate_data_dir
 from itersep.simulate.folder import render_set
 from itersep.simulate.mixture import SimulationSpec, draw_mixture, load_clips
+from tests.runs import ROOT
 
-ROOT = Path(__file__).resolve().parents[2]
 RATE = 8000
 
 
@@ -193,24 +192,16 @@ def test_faults_of_several_kinds_are_all_named(data_dir):
         assert fault.startswith(f"{data_dir}/{expected}")
 
 
-def run(monkeypatch, capsys, *arguments):
-    program = str(ROOT / "utils" / "validate_data_dir.py")
-    monkeypatch.setattr(sys, "argv", [program, *map(str, arguments)])
-    with pytest.raises(SystemExit) as ended:
-        runpy.run_path(program, run_name="__main__")
-    return ended.value.code, *capsys.readouterr()
-
-
-def test_program_tells_by_lines_and_status(data_dir, speech_dir, monkeypatch, capsys):
-    assert run(monkeypatch, capsys, data_dir, speech_dir) == (
+def test_program_tells_by_lines_and_status(data_dir, speech_dir, program):
+    assert program("validate_data_dir.py", data_dir, speech_dir) == (
         0, f"{data_dir}: ok, 3 utterances, 1.50 seconds\n{speech_dir}: ok, 6 utterances, 9.00 seconds\n", ""
     )  # fmt: skip
     shutil.rmtree(data_dir / "audio" / "spk1")
-    status, out, err = run(monkeypatch, capsys, data_dir, speech_dir)
+    status, out, err = program("validate_data_dir.py", data_dir, speech_dir)
     assert status == 2 and out.count("\n") == 1
     assert err.splitlines()[0].startswith(f"{data_dir}/spk1.scp:1: ")
     assert err.splitlines()[1] == "validate_data_dir.py: 1 of 2 data directories have faults, named above"
-    status, out, err = run(monkeypatch, capsys)
+    status, out, err = program("validate_data_dir.py")
     assert status == 2 and "data_dirs" in err
 
 

@@ -1,10 +1,9 @@
 """The recipe of LibriMix: two and three speakers, with noise and without, from lists and corpora to scores."""
 
 import csv
-import os
 import shutil
 import subprocess
-import sys
+from collections.abc import Callable
 from itertools import permutations
 from pathlib import Path
 from typing import NamedTuple
@@ -17,8 +16,6 @@ import yaml
 from itersep.data.datadir import read_table
 from itersep.report.summary import read_summary
 
-ROOT = Path(__file__).resolve().parents[2]
-RECIPE = ROOT / "egs/libri2mix"
 PARTS = ("train-clean-5", "dev-clean-2", "test-other")
 TINY = {
     "model": {"separator": {"siso_blocks": 0}, "dprnn": {"features": 4, "hidden": 4}},
@@ -64,63 +61,54 @@ def write_list(path: Path, groups: list[tuple[Path, ...]]) -> None:
 
 
 @pytest.fixture
-def clone(tmp_path) -> Path:
-    """The recipe in a clone of the repository, in which everything is installed, with a blank in its path."""
-    recipe = tmp_path / "my clone/egs" / RECIPE.name
-    shutil.copytree(RECIPE, recipe, ignore=shutil.ignore_patterns("data", "exp", "downloads"))
-    for name in ("utils", "itersep"):
-        (recipe.parents[1] / name).symlink_to(ROOT / name)
-    install = recipe.parents[1] / "tools/install.sh"
-    install.parent.mkdir()
-    install.write_text("#!/bin/sh\n")
-    install.chmod(0o755)
+def recipe(copy_recipe) -> Path:
+    """The recipe in a clone of the repository."""
+    recipe = copy_recipe("libri2mix")
     (recipe / "conf/tiny.yaml").write_text(yaml.safe_dump(TINY))
     return recipe
 
 
-def run_recipe(recipe: Path, corpus: Corpus, *options: object) -> subprocess.CompletedProcess:
-    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "OMP_NUM_THREADS": "1"}
+@pytest.fixture
+def run_recipe(recipe, corpus, shell) -> Callable[..., subprocess.CompletedProcess]:
+    """Runs it, from another folder."""
     where = ["--librispeech", corpus.librispeech, "--lists", corpus.lists, "--parts", ",".join(PARTS), "--nj", 1]
-    command = [recipe / "run.sh", *where, *options]
-    return subprocess.run(
-        [str(part) for part in command], capture_output=True, text=True, cwd=recipe.parent, env=environment, timeout=300
-    )
+    return lambda *options: shell(recipe / "run.sh", *where, *options, folder=recipe.parent)
 
 
-def test_three_speakers_in_noise_pass_every_stage(clone, corpus):
+def test_three_speakers_in_noise_pass_every_stage(run_recipe, recipe, corpus):
     options = ["--speakers", 3, "--wham", corpus.wham, "--mode", "max", "--iterations", 1]
-    done = run_recipe(clone, corpus, *options, "--config", "conf/freq.yaml,conf/tiny.yaml")
+    done = run_recipe(*options, "--config", "conf/freq.yaml,conf/tiny.yaml")
     assert done.returncode == 0, done.stderr
     assert done.stdout.count(": ok, ") == 9
     name = "3mix_8k_max_noise"
-    summary = read_summary(clone / f"exp/freq_tiny_{name}/test_{name}/summary.json")
+    summary = read_summary(recipe / f"exp/freq_tiny_{name}/test_{name}/summary.json")
     assert (summary["mixtures"], summary["speakers"]) == (3, 3) and not summary.get("bins")
-    assert name in (clone / "RESULTS.md").read_text()
-    noises = read_table(clone / "data/noise_3mix/train/wav.scp")
+    assert name in (recipe / "RESULTS.md").read_text()
+    noises = read_table(recipe / "data/noise_3mix/train/wav.scp")
     assert noises["c"] == str(corpus.wham / "tr/c.wav")  # mono: where it is
     stereo, _ = soundfile.read(corpus.wham / "tr/a_1.2_b_-1.2.wav", dtype="int16")
-    first, rate = soundfile.read(clone / noises["a_1.2_b_-1.2"], dtype="int16")
+    first, rate = soundfile.read(recipe / noises["a_1.2_b_-1.2"], dtype="int16")
     assert rate == 16000
     np.testing.assert_array_equal(first, stereo[:, 0])
     mixture = "11-5-0001_12-5-0001_13-5-0001"
-    tables = [read_table(clone / f"data/test_{name}/{part}.scp") for part in ("wav", "spk1", "spk2", "spk3", "noise1")]
-    mix, *parts = (soundfile.read(clone / table[mixture], dtype="int16")[0].astype(int) for table in tables)
+    tables = [read_table(recipe / f"data/test_{name}/{part}.scp") for part in ("wav", "spk1", "spk2", "spk3", "noise1")]
+    mix, *parts = (soundfile.read(recipe / table[mixture], dtype="int16")[0].astype(int) for table in tables)
     np.testing.assert_array_equal(mix, sum(parts))
     assert len(mix) == -(-(6400 + 13) // 2)  # the longest, at half the rate
 
 
-def test_variants_stand_side_by_side_and_missing_speech_is_left_out_if_asked(clone, corpus):
+def test_variants_stand_side_by_side_and_missing_speech_is_left_out_if_asked(run_recipe, recipe, corpus):
     shutil.rmtree(corpus.librispeech / "test-other/13")
     stages = ["--stop-stage", 1, "--rate", "16k"]
-    stopped = run_recipe(clone, corpus, *stages)
+    stopped = run_recipe(*stages)
     assert stopped.returncode == 2 and stopped.stderr.count("\n") == 1
     assert "1 of 3 mixtures need missing files (1: test-other/13/5/13-5-0001.flac)" in stopped.stderr
     for mode in ("min", "max"):
-        done = run_recipe(clone, corpus, *stages, "--mode", mode, "--allow-missing", "true")
+        done = run_recipe(*stages, "--mode", mode, "--allow-missing", "true")
         assert done.returncode == 0, done.stderr
-        table = read_table(clone / f"data/test_2mix_16k_{mode}/wav.scp")
+        table = read_table(recipe / f"data/test_2mix_16k_{mode}/wav.scp")
         assert list(table) == ["11-5-0001_12-5-0001", "12-5-0001_11-5-0001"]
-        assert {soundfile.info(clone / path).frames for path in table.values()} == {6411 if mode == "min" else 6412}
+        assert {soundfile.info(recipe / path).frames for path in table.values()} == {6411 if mode == "min" else 6412}
 
 
 @pytest.mark.parametrize(
@@ -132,6 +120,6 @@ def test_variants_stand_side_by_side_and_missing_speech_is_left_out_if_asked(clo
         ("--parts", "a,b", "--parts needs three names with commas between, not 'a,b'"),
     ],
 )
-def test_wrong_options_end_in_one_sentence(clone, corpus, option, value, said):
-    done = run_recipe(clone, corpus, option, value)
+def test_wrong_options_end_in_one_sentence(run_recipe, option, value, said):
+    done = run_recipe(option, value)
     assert (done.returncode, done.stdout) == (2, "") and said in done.stderr and done.stderr.count("\n") == 1

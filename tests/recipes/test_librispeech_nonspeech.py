@@ -1,10 +1,7 @@
 """Stage 0 of the paper's recipe: which file goes where, under which name, and with which samples."""
 
-import os
-import runpy
-import shutil
 import subprocess
-import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,8 +13,8 @@ from itersep.data.datadir import read_durations, read_table
 from itersep.data.librispeech import HEARD_NOISES, NOISES
 from itersep.data.validate import validate_data_dir
 from itersep.simulate.mixture import load_clips
+from tests.runs import ROOT, Ended
 
-ROOT = Path(__file__).resolve().parents[2]
 RECIPE = ROOT / "egs/librispeech_nonspeech"
 SETS = [f"{kind}{name}" for kind in ("", "noise_") for name in ("train", "dev", "test")]
 
@@ -25,12 +22,6 @@ SETS = [f"{kind}{name}" for kind in ("", "noise_") for name in ("train", "dev", 
 class Corpus(NamedTuple):
     librispeech: Path
     nonspeech: Path
-
-
-class Ended(NamedTuple):
-    status: int
-    out: str
-    err: str
 
 
 @pytest.fixture
@@ -53,20 +44,14 @@ def corpus(tmp_path, rng) -> Corpus:
 
 
 @pytest.fixture
-def prepare(corpus, tmp_path, monkeypatch, capfd):
+def prepare(corpus, tmp_path, monkeypatch, program) -> Callable[..., Ended]:
     """Runs local/prepare_data.py in a folder of its own."""
-    work = tmp_path / "work"
-    work.mkdir()
-    monkeypatch.chdir(work)
+    (tmp_path / "work").mkdir()
+    monkeypatch.chdir(tmp_path / "work")
 
     def run(*options: object, parts: str = "train-clean-5,dev-clean-2,dev-clean-2") -> Ended:
         where = ["--librispeech", corpus.librispeech, "--nonspeech", corpus.nonspeech, "--parts", parts]
-        script = str(RECIPE / "local/prepare_data.py")
-        monkeypatch.setattr(sys, "argv", [script, *map(str, [*where, "--nj", 1, *options])])
-        capfd.readouterr()
-        with pytest.raises(SystemExit) as ended:
-            runpy.run_path(script, run_name="__main__")
-        return Ended(ended.value.code, *capfd.readouterr())
+        return program(RECIPE / "local/prepare_data.py", *where, "--nj", 1, *options)
 
     return run
 
@@ -159,29 +144,16 @@ def test_parts_that_are_not_there_are_named(prepare, parts, said):
 
 
 @pytest.fixture
-def clone(tmp_path) -> Path:
-    """The recipe in a clone of the repository, in which everything is installed, with a blank in its path."""
-    clone = tmp_path / "my clone"
-    shutil.copytree(RECIPE, clone / "egs" / RECIPE.name, ignore=shutil.ignore_patterns("data", "exp", "downloads"))
-    for name in ("utils", "itersep"):
-        (clone / name).symlink_to(ROOT / name)
-    install = clone / "tools/install.sh"
-    install.parent.mkdir()
-    install.write_text("#!/bin/sh\n")
-    install.chmod(0o755)
-    return clone / "egs" / RECIPE.name
+def run_recipe(copy_recipe, shell) -> Callable[..., subprocess.CompletedProcess]:
+    """Runs the recipe in a clone of the repository, from another folder."""
+    recipe = copy_recipe(RECIPE.name)
+    return lambda *options: shell(recipe / "run.sh", *options, folder=recipe.parent)
 
 
-def run_recipe(recipe: Path, *options: object) -> subprocess.CompletedProcess:
-    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
-    command = [str(recipe / "run.sh"), *map(str, options)]
-    return subprocess.run(command, capture_output=True, text=True, cwd=recipe.parent, env=environment, timeout=300)
-
-
-def test_stage_0_takes_the_real_corpora_as_they_are(clone, shared):
+def test_stage_0_takes_the_real_corpora_as_they_are(run_recipe, clone, shared):
     where = ["--librispeech", shared / "data/LibriSpeech", "--nonspeech", shared / "data/Nonspeech"]
     parts = ["--subset", "train-clean-100,test-other,test-clean"]
-    done = run_recipe(clone, "--stage", 0, "--stop-stage", 0, *where, *parts)
+    done = run_recipe("--stage", 0, "--stop-stage", 0, *where, *parts)
     assert done.returncode == 0, done.stderr
     rows = {line.split(" | ")[0][2:]: line.split(" | ")[1:3] for line in done.stdout.splitlines() if line[:2] == "| "}
     assert {name: rows[name] for name in SETS} == {
@@ -194,14 +166,14 @@ def test_stage_0_takes_the_real_corpora_as_they_are(clone, shared):
     }
     assert "has 98 of the 100 noises; n58, n9 are missing" in done.stdout
     assert done.stdout.count(": ok, ") == 6
-    clips = load_clips(clone / "data/test", 16000)
+    clips = load_clips(clone / "egs" / RECIPE.name / "data/test", 16000)
     assert clips.speakers["1089-134686-0002"] == "1089"
     assert clips.paths["1089-134686-0002"] == str(
         shared.resolve() / "data/LibriSpeech/test-clean/1089/134686/1089-134686-0002.flac"
     )
 
 
-def test_a_folder_without_the_parts_ends_stage_0_in_a_sentence(clone, tmp_path):
-    done = run_recipe(clone, "--librispeech", tmp_path, "--nonspeech", tmp_path)
+def test_a_folder_without_the_parts_ends_stage_0_in_a_sentence(run_recipe, tmp_path):
+    done = run_recipe("--librispeech", tmp_path, "--nonspeech", tmp_path)
     assert (done.returncode, done.stdout) == (2, "Stage 0: data preparation\n")
     assert f"{tmp_path}: has no train-clean-100/<speaker>" in done.stderr and done.stderr.count("\n") == 1

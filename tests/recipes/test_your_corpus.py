@@ -1,10 +1,7 @@
 """egs/README.md, followed to the letter: its commands are run, its files are written as they stand there."""
 
-import os
 import re
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -13,27 +10,14 @@ import soundfile
 
 from itersep.data.datadir import read_table
 from itersep.report.summary import read_summary
+from tests.runs import ROOT
 
-ROOT = Path(__file__).resolve().parents[2]
 TINY = """
 model:
   dprnn: {features: 8, hidden: 8, chunk: 24}
 data: {epoch_size: 2}
 train: {epochs: 1, batch_size: 2, workers: 0, device: cpu}
 """
-
-
-@pytest.fixture
-def clone(tmp_path) -> Path:
-    """A clone of the repository in which everything is installed, with a blank and other letters in its path."""
-    clone = tmp_path / "mein Klön"
-    (clone / "egs").mkdir(parents=True)
-    for name in ("utils", "itersep", "egs/mini", ".shellcheckrc"):
-        (clone / name).symlink_to(ROOT / name)
-    (clone / "tools").mkdir()
-    (clone / "tools/install.sh").write_text("#!/bin/sh\n")
-    (clone / "tools/install.sh").chmod(0o755)
-    return clone
 
 
 @pytest.fixture
@@ -47,21 +31,19 @@ def corpus(tmp_path, rng) -> Path:
     return tmp_path / "my corpús"
 
 
-def test_the_page_makes_a_recipe_that_runs_every_stage(clone, corpus):
+def test_the_page_makes_a_recipe_that_runs_every_stage(clone, corpus, shell):
+    (clone / "egs/mini").symlink_to(ROOT / "egs/mini")
     page = (ROOT / "egs/README.md").read_text().split("\n## Your corpus in four steps\n")[1].split("\n## ")[0]
     blocks = re.findall(r"```(\w+)\n(.*?)```", page, flags=re.DOTALL)
     assert [language for language, _ in blocks] == ["sh", "python", "yaml", "yaml", "sh", "sh"]
     start, *files, last = (text for _, text in blocks)
-    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "OMP_NUM_THREADS": "1"}
 
-    def shell(commands: str, folder: Path) -> str:
-        done = subprocess.run(
-            ["bash", "-euc", commands], cwd=folder, env=environment, capture_output=True, text=True, timeout=300
-        )
+    def bash(commands: str, folder: Path) -> str:
+        done = shell("bash", "-euc", commands, folder=folder)
         assert done.returncode == 0, done.stderr
         return done.stdout
 
-    shell(start, clone)
+    bash(start, clone)
     mine = clone / "egs/mine"
     names = re.findall(r"^`([\w./]+)`", page, flags=re.MULTILINE)
     assert names == ["local/prepare_data.py", "conf/simulate.yaml", "conf/freq.yaml", "run.sh"]
@@ -69,10 +51,10 @@ def test_the_page_makes_a_recipe_that_runs_every_stage(clone, corpus):
         (mine / name).write_text(text.replace("--count 200", "--count 3"))  # the same, but for the minutes
     (mine / "conf/tiny.yaml").write_text(TINY)
     tiny = "--stop-stage 4 --config conf/freq.yaml,conf/tiny.yaml --iterations 1 --nj 1"
-    said = shell(last.replace("--corpus CORPUS", f"--corpus '{corpus}' {tiny}"), mine)
+    said = bash(last.replace("--corpus CORPUS", f"--corpus '{corpus}' {tiny}"), mine)
     assert said.count(": ok, ") == 5 and "3 mixtures, 1 iterations" in said
     assert len(set(read_table(mine / "data/train/utt2spk").values())) == 2
     assert read_summary(mine / "exp/freq_tiny/test_2mix/summary.json")["mixtures"] == 3
     assert "freq_tiny" in (mine / "RESULTS.md").read_text()
     shellcheck = shutil.which("shellcheck")
-    assert not shellcheck or shell(f"{shellcheck} egs/mine/run.sh", clone) == ""
+    assert not shellcheck or bash(f"{shellcheck} egs/mine/run.sh", clone) == ""

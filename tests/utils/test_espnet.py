@@ -11,17 +11,9 @@ import yaml
 
 from itersep.data.datadir import read_table
 from itersep.report.summary import read_summary
+from tests import small
 
 RATE = 8000
-TINY = {
-    "model": {
-        "sample_rate": RATE,
-        "filterbank": {"kind": "stft", "filters": 33, "window": 64, "hop": 32},
-        "dprnn": {"features": 8, "hidden": 8, "chunk": 8},
-        "iterations": 2,
-    },
-    "train": {"epochs": 1, "batch_size": 2, "workers": 0, "threads": 1, "device": "cpu"},
-}
 
 
 def write_espnet(root: Path, name: str, rng: np.random.Generator, speakers: int = 2) -> Path:
@@ -63,7 +55,7 @@ def train_and_score(program: Callable, tmp_path: Path) -> Callable[..., dict]:
     """Trains on a configuration, then separates and scores a data directory; returns summary.json."""
 
     def run(config: dict, test: Path | str) -> dict:
-        (tmp_path / "tiny.yaml").write_text(yaml.safe_dump(config))
+        (tmp_path / "tiny.yaml").write_text(yaml.safe_dump(config | {"train": small.TRAIN}))
         for name, *options in (
             ("train.py", "--config", tmp_path / "tiny.yaml", "--out", "exp"),
             ("separate.py", "--model", "exp", "--data", test, "--out", "exp/test"),
@@ -82,8 +74,7 @@ def test_espnets_directories_train_and_score_as_they_are(train_and_score, tmp_pa
     folders = {name: write_espnet(tmp_path, name, rng, speakers) for name in ("tr_min_8k", "cv_min_8k", "tt_min_8k")}
     before = {path: path.stat().st_mtime_ns for path in Path("dump").rglob("*")}
     data = {"mode": "rendered", "train": str(folders["tr_min_8k"]), "dev": str(folders["cv_min_8k"]), "segment_s": 0.25}
-    config = {**TINY, "model": {**TINY["model"], "sources": speakers}, "data": data}
-    summary = train_and_score(config, folders["tt_min_8k"])
+    summary = train_and_score({"model": small.MODEL | {"sources": speakers}, "data": data}, folders["tt_min_8k"])
     assert (summary["mixtures"], summary["speakers"]) == (4, speakers)
     assert [row["iteration"] for row in summary["iterations"]] == [0, 1, 2]
     assert before == {path: path.stat().st_mtime_ns for path in Path("dump").rglob("*")}
@@ -100,8 +91,8 @@ def test_three_speakers_are_drawn_trained_and_scored(
         options += ["--spec.sample_rate", RATE, "--spec.sources", 3, "--count", 3]
         assert program("simulate.py", *options).status == 0
     data = {"train": str(speech_dir), "noise": str(noise_dir), "dev": "dev_3mix", "epoch_size": 4}
-    config = {**TINY, "model": {**TINY["model"], "sources": 3}, "data": {**data, "simulation": "simulate.yaml"}}
-    summary = train_and_score(config, "test_3mix")
+    data |= {"simulation": "simulate.yaml"}
+    summary = train_and_score({"model": small.MODEL | {"sources": 3}, "data": data}, "test_3mix")
     assert (summary["mixtures"], summary["speakers"]) == (3, 3)
     assert set(summary["bins"]) == {"overlap", "t60", "noise_snr"}
     scores = [line.split(",") for line in Path("exp/test/scores.csv").read_text().splitlines()[1:]]

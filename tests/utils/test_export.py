@@ -11,8 +11,7 @@ from itersep.hub import PretrainedModel
 from itersep.models.iterative import IterativeSeparator
 from itersep.train.checkpoint import save_checkpoint
 from itersep.train.config import Experiment
-
-from .conftest import Ended
+from tests.runs import Ended
 
 
 @pytest.mark.parametrize("kind", ["exp", "exp/best.pt", "published"])

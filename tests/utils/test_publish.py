@@ -18,8 +18,7 @@ from itersep.report.experiment import ExperimentRecord
 from itersep.score import Score, read_scores
 from itersep.train.checkpoint import load_model, save_checkpoint
 from itersep.train.config import Experiment
-
-from .conftest import Ended
+from tests.runs import Ended
 
 TRAINED_ON = "Eight speakers of a game's dialogue (GPL-2)."
 

@@ -162,7 +162,7 @@ def test_again_it_does_nothing_until_an_estimate_changes(program: Callable, mixt
     assert (out / "summary.json").stat().st_mtime_ns > before
 
 
-def test_the_number_of_processes_changes_nothing(mixture_dir: Path) -> None:
+def test_the_number_of_processes_changes_nothing(warm_workers: None, mixture_dir: Path) -> None:
     jobs = find_jobs(mixture_dir, estimate(mixture_dir, noisy))
     assert score_all(jobs, nj=2) == score_all(jobs, nj=1)
 

@@ -27,7 +27,7 @@ from itersep.separate import (
     start_folder,
 )
 from itersep.train.checkpoint import load_checkpoint, load_model, save_checkpoint
-from itersep.train.config import build_experiment, config_parser
+from tests.runs import contents
 
 RATE = 8000
 
@@ -57,10 +57,6 @@ def describe(mixture_dir: Path, iterations: int = 3, model: str = "a model") -> 
 
 def run(mixture_dir: Path, out: Path, network: nn.Module, iterations: int = 3, model: str = "a model") -> int:
     return separate_set(network, read_mixtures(mixture_dir), out, describe(mixture_dir, iterations, model))
-
-
-def contents(folder: Path) -> dict[str, bytes]:
-    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
 def test_every_iteration_of_every_mixture_is_written_in_one_pass(mixture_dir: Path, tmp_path: Path) -> None:
@@ -98,10 +94,10 @@ def test_stopped_and_gone_on_with_leaves_the_same_bytes(mixture_dir: Path, tmp_p
 
 
 def test_the_number_of_jobs_changes_no_byte(
-    program: Callable, mixture_dir: Path, experiment_dir: Path, tmp_path: Path
+    program: Callable, mixture_dir: Path, model: Path, tmp_path: Path
 ) -> None:
     for nj in (1, 3):
-        options = ("--model", experiment_dir, "--data", mixture_dir, "--out", tmp_path / f"out{nj}")
+        options = ("--model", model, "--data", mixture_dir, "--out", tmp_path / f"out{nj}")
         assert program("separate.py", *options, "--device", "cpu", "--nj", nj).status == 0
     one, three = (contents(tmp_path / f"out{nj}") for nj in (1, 3))
     assert one.keys() == three.keys()
@@ -289,25 +285,12 @@ def test_a_name_that_leaves_the_folder_is_refused(mixture_dir: Path, tmp_path: P
         run(mixture_dir, tmp_path / "out", Splitter())
 
 
-@pytest.fixture
-def experiment_dir(tmp_path: Path) -> Path:
-    """An untrained small network's best.pt."""
-    parser = config_parser()
-    sizes = ["filterbank.kind=stft", "filterbank.filters=33", "filterbank.window=64", "filterbank.hop=32",
-             "dprnn.features=8", "dprnn.hidden=8", "dprnn.chunk=8"]  # fmt: skip
-    options = [f"--model.{size}" for size in sizes] + [f"--model.sample_rate={RATE}"]
-    experiment = build_experiment(parser, parser.parse_args(options))
-    state = {"config": experiment.config, "model": experiment.model.state_dict()}
-    save_checkpoint(tmp_path / "exp" / "best.pt", state)
-    return tmp_path / "exp"
-
-
 def test_the_program_separates_by_a_checkpoint(
-    program: Callable, mixture_dir: Path, experiment_dir: Path, tmp_path: Path
+    program: Callable, mixture_dir: Path, model: Path, tmp_path: Path
 ) -> None:
     for iterations in (1, 3):
         options = ("--data", mixture_dir, "--out", tmp_path / f"out{iterations}", "--iterations", iterations)
-        ended = program("separate.py", "--model", experiment_dir, *options, "--device", "cpu")
+        ended = program("separate.py", "--model", model, *options, "--device", "cpu")
         assert ended.status == 0, ended.err
         assert "5 separated now" in ended.out
     one, three = (contents(tmp_path / f"out{n}") for n in (1, 3))
@@ -316,30 +299,30 @@ def test_the_program_separates_by_a_checkpoint(
     for utt, path in read_table(tmp_path / "out3" / "iter3" / "spk2.scp").items():
         assert len(read_audio(path, RATE)) == len(read_audio(read_mixtures(mixture_dir)[utt], RATE))
     record = json.loads(three["separation.json"])
-    assert "separate.py --model" in record["command"] and record["trained_for"] == 1
+    assert "separate.py --model" in record["command"] and record["trained_for"] == 2
 
 
 def test_a_published_model_is_the_same_as_its_checkpoint(
-    program: Callable, mixture_dir: Path, experiment_dir: Path, tmp_path: Path
+    program: Callable, mixture_dir: Path, model: Path, tmp_path: Path
 ) -> None:
-    network, config = load_model(experiment_dir)
+    network, config = load_model(model)
     PretrainedModel(network, config, "").save_pretrained(tmp_path / "published")
-    for model, out in ((experiment_dir, "one"), (tmp_path / "published", "other")):
-        ended = program("separate.py", "--model", model, "--data", mixture_dir, "--out", tmp_path / out)
+    for place, out in ((model, "one"), (tmp_path / "published", "other")):
+        ended = program("separate.py", "--model", place, "--data", mixture_dir, "--out", tmp_path / out)
         assert ended.status == 0, ended.err
     one, other = contents(tmp_path / "one"), contents(tmp_path / "other")
     assert all(one[name] == other[name] for name in one if name.endswith(".wav"))
 
 
 def test_the_program_says_that_it_scaled(
-    program: Callable, mixture_dir: Path, experiment_dir: Path, tmp_path: Path
+    program: Callable, mixture_dir: Path, model: Path, tmp_path: Path
 ) -> None:
-    state = load_checkpoint(experiment_dir / "best.pt")
+    state = load_checkpoint(model / "best.pt")
     for name, weights in state["model"].items():
         if name.startswith("head."):
             weights *= 1000
-    save_checkpoint(experiment_dir / "best.pt", state)
-    options = ("--model", experiment_dir, "--data", mixture_dir, "--out", tmp_path / "out")
+    save_checkpoint(model / "best.pt", state)
+    options = ("--model", model, "--data", mixture_dir, "--out", tmp_path / "out")
     assert "of 5 mixtures would have clipped" in program("separate.py", *options).out
     assert all(float(gain) < 1 for gain in read_table(tmp_path / "out" / "utt2gain").values())
 
@@ -355,9 +338,9 @@ def test_the_program_says_that_it_scaled(
     ],
 )
 def test_the_program_refuses_in_one_line(
-    program: Callable, mixture_dir: Path, experiment_dir: Path, tmp_path: Path, option: tuple, message: str
+    program: Callable, mixture_dir: Path, model: Path, tmp_path: Path, option: tuple, message: str
 ) -> None:
-    options = ("--model", experiment_dir, "--data", mixture_dir, "--out", tmp_path / "out")
+    options = ("--model", model, "--data", mixture_dir, "--out", tmp_path / "out")
     ended = program("separate.py", *options, *option)
     assert ended.status == 2
     assert message in ended.err and ended.err.count("\n") == 1

@@ -1,12 +1,10 @@
 """utils/simulate.py as its user meets it: the same bytes by any number of processes, and after any interruption."""
 
 import os
-import runpy
 import signal
-import subprocess
 import sys
 import time
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -16,20 +14,12 @@ from itersep.data.audio import read_audio
 from itersep.data.datadir import read_table, write_table
 from itersep.data.validate import validate_data_dir
 from itersep.simulate.mixture import SimulationSpec, load_clips, read_mixtures, render_mixture
+from tests.processes import await_end
+from tests.runs import ROOT, Ended, contents, end, start
 
-ROOT = Path(__file__).resolve().parents[2]
-PROGRAM = str(ROOT / "utils" / "simulate.py")
+PROGRAM = ROOT / "utils/simulate.py"
 SPEC = ["--spec.sample_rate", "8000", "--spec.length_s", "1", "--spec.t60_s", "[0.1, 0.2]"]
 COUNT = 12
-
-
-@dataclass
-class Done:
-    """How a program ended."""
-
-    status: int
-    out: str
-    err: str
 
 
 @pytest.fixture
@@ -39,30 +29,14 @@ def options(speech_dir, noise_dir) -> list[str]:
 
 
 @pytest.fixture
-def simulate(options, monkeypatch, capsys):
-    """Run the program in this process, which spares its start."""
-
-    def run(*more, options=options) -> Done:
-        monkeypatch.setattr(sys, "argv", [PROGRAM, *options, *map(str, more)])
-        with pytest.raises(SystemExit) as ended:
-            runpy.run_path(PROGRAM, run_name="__main__")
-        return Done(ended.value.code, *capsys.readouterr())
-
-    return run
+def simulate(options, program) -> Callable[..., Ended]:
+    """Runs the program in this process."""
+    return lambda *more, options=options: program("simulate.py", *options, *more)
 
 
-def start(options, *more) -> subprocess.Popen:
-    """Start the program in a process group of its own, as a shell does."""
-    command = [sys.executable, PROGRAM, *options, *map(str, more)]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    return subprocess.Popen(command, env=environment, start_new_session=True, **pipes)
-
-
-def contents(folder: Path) -> dict[str, bytes]:
+def nameless(folder: Path) -> dict[str, bytes]:
     """Every file's bytes; tables name their folder, which is taken out."""
-    files = sorted(path for path in folder.rglob("*") if path.is_file())
-    return {str(f.relative_to(folder)): f.read_bytes().replace(str(folder).encode(), b"") for f in files}
+    return {name: data.replace(str(folder).encode(), b"") for name, data in contents(folder).items()}
 
 
 def wait_for(condition, seconds=60.0) -> None:
@@ -72,21 +46,13 @@ def wait_for(condition, seconds=60.0) -> None:
         time.sleep(0.01)
 
 
-def group_is_gone(process: subprocess.Popen) -> bool:
-    try:
-        os.killpg(process.pid, 0)
-    except ProcessLookupError:
-        return True
-    return False
-
-
 def test_set_is_whole_and_the_same_by_any_number_of_processes(simulate, tmp_path, speech_dir, noise_dir):
     one, two = tmp_path / "one" / "dev_2mix", tmp_path / "two" / "dev_2mix"
     for out, nj in ((one, 1), (two, 3)):
         done = simulate("--out", out, "--nj", nj)
         assert done.status == 0, done.err
         assert f"{COUNT} mixtures, {COUNT} rendered now" in done.out
-    assert contents(one) == contents(two)
+    assert nameless(one) == nameless(two)
     check = validate_data_dir(one, 8000)
     assert (check.faults, check.utterances) == ([], COUNT)
 
@@ -113,45 +79,40 @@ def test_set_is_whole_and_the_same_by_any_number_of_processes(simulate, tmp_path
     assert contents(three) == contents(one)
 
 
-@pytest.mark.parametrize("nj, blow", [(1, signal.SIGINT), (2, signal.SIGINT), (2, signal.SIGKILL)])
-def test_goes_on_after_an_interruption(options, simulate, tmp_path, nj, blow):
+@pytest.mark.parametrize("nj", [1, 2])
+def test_goes_on_after_an_interruption(options, simulate, tmp_path, nj):
     whole, broken = tmp_path / "whole" / "s", tmp_path / "broken" / "s"
     count = ["--count", 60]
-    process = start(options, *count, "--out", broken, "--nj", nj)
+    process = start(PROGRAM, *options, *count, "--out", broken, "--nj", nj, output=tmp_path / "log")
     wait_for(lambda: len(list((broken / "audio" / "mix").glob("[!.]*.wav"))) >= 5)
-    if blow == signal.SIGINT:
-        os.killpg(process.pid, blow)  # Ctrl-C goes to all processes of a terminal's job
-    else:
-        process.kill()
-    err = process.communicate(timeout=30)[1]
-    wait_for(lambda: group_is_gone(process), 10)  # no worker is left
-    assert not (broken / "wav.scp").exists()
-    if blow == signal.SIGINT:
-        assert process.returncode == 130 and "Traceback" not in err
-        assert not list(broken.rglob(".*.wav"))
+    os.killpg(process.pid, signal.SIGINT)  # Ctrl-C goes to all processes of a terminal's job
+    assert end([process]) == [130]
+    await_end(process.pid)  # no worker is left
+    assert "Traceback" not in (tmp_path / "log").read_text()
+    assert not (broken / "wav.scp").exists() and not list(broken.rglob(".*.wav"))
     (broken / "audio" / "mix" / ".s-000050.1.wav").write_bytes(b"half")  # as a killed writer may leave it
 
     done = simulate(*count, "--out", broken)
     assert done.status == 0, done.err
     assert 0 < int(done.out.split("mixtures, ")[1].split()[0]) < 60  # not all over again
     simulate(*count, "--out", whole)
-    assert contents(broken) == contents(whole)
+    assert nameless(broken) == nameless(whole)
 
 
 def test_parts_side_by_side_and_then_a_run_without_make_the_same_set(options, simulate, tmp_path):
     whole, shared = tmp_path / "whole" / "s", tmp_path / "shared" / "s"
     simulate("--out", whole)
-    parts = [start(options, "--out", shared, "--part", f"{number}/3") for number in (1, 2, 3)]
-    for number, process in enumerate(parts, start=1):
-        out, err = process.communicate(timeout=60)
-        assert process.returncode == 0, err
-        assert f"{COUNT} mixtures, 4 rendered now by part {number}/3" in out
+    logs = {number: tmp_path / f"log{number}" for number in (1, 2, 3)}
+    parts = [start(PROGRAM, *options, "--out", shared, "--part", f"{k}/3", output=log) for k, log in logs.items()]
+    assert end(parts) == [0, 0, 0]
+    for number, log in logs.items():
+        assert f"{COUNT} mixtures, 4 rendered now by part {number}/3" in log.read_text()
     assert not (shared / "wav.scp").exists()
     (shared / "audio" / "mix" / "s-000007.wav").unlink()  # whatever part lost it
     assert "0 rendered" not in simulate("--out", shared, "--part", "2/3").out
     assert "nothing left to render" in simulate("--out", shared, "--part", "1/3").out
     assert "nothing left to render" in simulate("--out", shared).out
-    assert contents(shared) == contents(whole)
+    assert nameless(shared) == nameless(whole)
 
 
 def test_a_part_leaves_the_halves_of_others_alone(simulate, tmp_path):

@@ -10,13 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from .conftest import UTILS, Ended
+from tests.runs import ROOT, Ended, contents
 
 SPEC = ["--spec.sample_rate", "8000", "--spec.length_s", "0.5", "--count", "3"]
-
-
-def contents(folder: Path) -> dict[str, bytes]:
-    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
 @pytest.fixture
@@ -28,7 +24,7 @@ def simulate(speech_dir: Path, noise_dir: Path, tmp_path: Path) -> Callable[...,
 
     def command(out: Path) -> list[str]:
         options = ["--speech", clips / speech_dir.name, "--noise", clips / noise_dir.name, "--out", out]
-        return [str(UTILS / "simulate.py"), *map(str, options), *SPEC]
+        return [str(ROOT / "utils/simulate.py"), *map(str, options), *SPEC]
 
     return command
 

@@ -4,7 +4,6 @@ import resource
 import runpy
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -20,9 +19,7 @@ from itersep.errors import Terminated
 from itersep.train.config import build_experiment, config_parser
 from itersep.train.trainer import Trainer
 from tests.processes import STOPPED, await_beginning, await_end
-from tests.runs import TRAIN, assert_same_run, end, history, start
-
-from .conftest import Ended
+from tests.runs import TRAIN, Ended, assert_same_run, end, history, serve_programs, start
 
 Run = Callable[..., Ended]
 
@@ -167,8 +164,11 @@ def test_a_signal_during_validation_does_not_wait_for_its_end(
 def test_torchrun_starts_processes_that_train_like_one(config: Path, tmp_path: Path) -> None:
     options = ["--config", config, "--train.epochs", 1]
     assert end([start(TRAIN, *options, "--out", tmp_path / "one", output=tmp_path / "log")]) == [0]
-    launch = ["--standalone", "--nproc-per-node=2", TRAIN, *options, "--out", tmp_path / "two"]
-    assert end([start(torchrun.__file__, *launch, output=tmp_path / "log")]) == [0], (tmp_path / "log").read_text()
+    launch = [torchrun.__file__, "--standalone", "--nproc-per-node=2", TRAIN, *options, "--out", tmp_path / "two"]
+    with serve_programs() as python:
+        (tmp_path / "python").write_text(python)
+        (tmp_path / "python").chmod(0o755)
+        assert end([start(*launch, output=tmp_path / "log", PYTHON_EXEC=tmp_path / "python")]) == [0]
     assert json.loads((tmp_path / "two/run.json").read_text())["processes"] == 2
     (one,), (two,) = history(tmp_path / "one"), history(tmp_path / "two")
     for name in ("train_loss", "valid_loss"):
@@ -204,18 +204,19 @@ def test_audio_that_fails_in_mid_training_is_named(
     assert ended.status == 2 and "spk2/m1.wav: cannot be read as audio" in ended.err
 
 
-def test_a_full_disk_is_named_and_the_checkpoint_before_it_stays(train: Run, config: Path, tmp_path: Path) -> None:
-    out = tmp_path / "exp"
-    assert train("--out", out, "--train.epochs", 1).status == 0
+def test_a_full_disk_is_named_and_the_checkpoint_before_it_stays(
+    program: Callable[..., Ended], config: Path, tmp_path: Path
+) -> None:
+    out, limits = tmp_path / "exp", resource.getrlimit(resource.RLIMIT_FSIZE)
+    options = ("--config", config, "--out", out, "--data.epoch_size", 2)
+    assert program("train.py", *options, "--train.epochs", 1).status == 0
     before = (out / "last.pt").read_bytes()
-
-    def small_files() -> None:
-        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)  # the write then fails, as on a full disk
-        resource.setrlimit(resource.RLIMIT_FSIZE, (20000, 20000))
-
-    command = [sys.executable, str(TRAIN), "--config", str(config), "--out", str(out), "--train.epochs", "2"]
-    result = subprocess.run(command, capture_output=True, text=True, timeout=120, preexec_fn=small_files)
-    assert result.returncode == 1 and "Traceback" not in result.stderr and str(out) in result.stderr
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20000, limits[1]))  # writing then fails as on a full disk
+    try:
+        ended = program("train.py", *options, "--train.epochs", 2)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert ended.status == 1 and "Traceback" not in ended.err and f"train.py: {out}" in ended.err
     assert (out / "last.pt").read_bytes() == before
     assert not [path for path in out.iterdir() if path.name.startswith(".")]
 

@@ -1,11 +1,8 @@
 """tables.sh and its list of trainings, in a copy of the recipe whose run.sh and page only write down what was asked."""
 
 import json
-import os
 import runpy
-import shutil
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -13,7 +10,6 @@ import pytest
 import yaml
 from paper.rows import read_paper, resolve_configs
 
-ROOT = Path(__file__).resolve().parents[3]
 RUN = """#!/usr/bin/env bash
 cd "$(dirname "$0")"
 echo "$*" >> asked
@@ -26,36 +22,18 @@ with open("asked", "a") as asked:
 
 
 @pytest.fixture
-def recipe(tmp_path: Path) -> Path:
-    """The recipe in a copy of the repository with a blank in its path, which needs no installation."""
-    root, source = tmp_path / "a copy", ROOT / "egs/librispeech_nonspeech"
-    recipe = root / "egs/paper"
-    shutil.copytree(source / "conf", recipe / "conf")
-    shutil.copytree(source / "local", recipe / "local", ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("tables.sh", "path.sh", "cmd.sh"):
-        shutil.copy(source / name, recipe / name)
-    (root / "itersep").symlink_to(ROOT / "itersep")
-    shutil.copytree(ROOT / "utils", root / "utils", ignore=shutil.ignore_patterns("__pycache__"))
-    (root / "egs/paper/local/report.py").write_text(REPORT)
-    programs = {recipe / "run.sh": RUN, root / "tools/install.sh": "#!/bin/sh\n"}
-    programs[root / "tools/venv/bin/python"] = f'#!/bin/sh\nexec "{sys.executable}" "$@"\n'
-    for path, text in programs.items():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text)
-        path.chmod(0o755)
+def recipe(clone: Path, copy_recipe: Callable[[str], Path]) -> Path:
+    """The recipe in a clone of the repository."""
+    recipe = copy_recipe("librispeech_nonspeech")
+    (recipe / "run.sh").write_text(RUN)
+    (recipe / "local/report.py").write_text(REPORT)
     return recipe
 
 
 @pytest.fixture
-def tables(recipe: Path) -> Callable[..., subprocess.CompletedProcess]:
+def tables(recipe: Path, shell: Callable) -> Callable[..., subprocess.CompletedProcess]:
     """Runs tables.sh, from another folder."""
-
-    def run(*options: str) -> subprocess.CompletedProcess:
-        command = ["bash", str(recipe / "tables.sh"), *options]
-        env = os.environ | {"OMP_NUM_THREADS": "1"}
-        return subprocess.run(command, cwd=recipe.parent, env=env, capture_output=True, text=True, timeout=120)
-
-    return run
+    return lambda *options: shell(recipe / "tables.sh", *options, folder=recipe.parent)
 
 
 def asked(recipe: Path) -> list[str]:
