@@ -5,7 +5,6 @@ import signal
 import numpy as np
 import torch._dynamo  # noqa: F401 - torch's optimizers import it when the first is made
 import torch.distributed.run  # noqa: F401 - torchrun
-import torchaudio  # noqa: F401
 
 import itersep.commands.separate
 import itersep.data.clean
