@@ -62,6 +62,7 @@ setup(
             *EXPORT,
             "hypothesis>=6.100,<7",
             "pytest>=8,<10",
+            "pytest-xdist>=3.6,<4",
             RIR_GENERATOR,
             "ruff>=0.15,<0.18",
             "selenium>=4.20,<5",

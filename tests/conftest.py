@@ -27,6 +27,20 @@ settings.load_profile("untimed")
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job and all that it starts ignore Ctrl-C
 
 
+SLOW = (  # folders and modules of this folder whose tests run programs: stages, recipes, exports, browsers
+    *("commands", "recipes", "utils", "test_bad_input.py", "test_export.py", "test_extending.py", "test_stops.py"),
+    *("report/test_page.py", "report/test_page_browser.py", "train/test_distributed.py", "train/test_trainer.py"),
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests that `tools/test.sh --fast` leaves out."""
+    for item in items:
+        path = item.path.relative_to(Path(__file__).parent)
+        if any(path.is_relative_to(slow) for slow in SLOW):
+            item.add_marker(pytest.mark.slow)
+
+
 @pytest.fixture(autouse=True)
 def seeded() -> None:
     """Every test starts from the same random state."""
