@@ -403,7 +403,7 @@ CASES = [
          "more.yaml: 'train.epochs' is a mapping where a value is expected"),
     *(Case(f"an absurd {key}", OVERLAY, text(MORE, f"{part}: {{{key}: {value}}}"), said)
       for part, key, value, said in (
-          ("model", "iterations", 0, "model.iterations .0. must be at least 1"),
+          ("model", "iterations", 0, "model.iterations must be at least 1, not 0"),
           ("train", "seed", -1, "train.seed must lie between 0 and 2.63, not -1"),
           ("train", "threads", 10**8, "train.threads must be at most 1024"),
           ("train", "save_every_s", ".nan", "more.yaml: train.save_every_s: Expected a finite number. Got value: nan"),
