@@ -19,8 +19,20 @@ absolute_paths folder
 suite=${1:-trixie}
 die() { echo "test_fresh.sh: $*" >&2; exit 1; }
 
-# Runs a command whose mounts and processes are in namespaces of its own, and so end with it whatever happens.
-apart() { unshare --mount --pid --fork --kill-child --mount-proc "$@"; }
+# Runs a command whose mounts and processes are in namespaces of its own, and so end with it whatever happens. bash acts
+# on a signal while it waits, not while a program is in front of it.
+apart() {
+  unshare --mount --pid --fork --kill-child --mount-proc "$@" < /dev/null &
+  wait $!
+}
+
+# shellcheck disable=SC2329 # the trap does
+clean_up() {
+  local job
+  for job in $(jobs -p); do kill -KILL "$job" 2> /dev/null || true; done
+  wait
+  rm -rf --one-file-system "$root" "$root.log"
+}
 
 in_root() {
   # shellcheck disable=SC2016
@@ -28,7 +40,7 @@ in_root() {
     root=$0
     mount -t proc proc "$root/proc"
     for name in dev sys; do mount --rbind "/$name" "$root/$name"; done
-    exec chroot "$root" "$@"' "$root" "$@" < /dev/null
+    exec chroot "$root" "$@"' "$root" "$@"
 }
 
 # Runs a line in the clone, from a login shell that keeps the ways to the network alone, and says what it took.
@@ -48,11 +60,10 @@ done
 apart true || die "this machine lets root make no namespaces, as in a container; use a virtual machine"
 
 root=$(mktemp -d -p "$folder" fresh.XXXXXX)
-trap 'rm -rf --one-file-system "$root"' EXIT
+trap clean_up EXIT
 chmod 755 "$root"
 apart debootstrap --variant=minbase --include=ca-certificates,git,python3-venv "$suite" "$root" > "$root.log" 2>&1 \
-  || die "debootstrap failed ($(tail -n 1 "$root.log")); see $root.log"
-mv "$root.log" "$root/var/log/debootstrap"
+  || die "debootstrap failed ($(tail -n 1 "$root.log")); look at the network and the suite's name"
 
 # This machine's ways to the network: names, certificates, and what apt is told of proxies and checks.
 cp --dereference /etc/resolv.conf "$root/etc/resolv.conf"
