@@ -178,7 +178,7 @@ def test_mixtures_made_anew_are_separated_anew(mixture_dir: Path, tmp_path: Path
 
 
 def test_what_was_moved_or_copied_is_not_done_again(
-    program: Callable, mixture_dir: Path, experiment_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    program: Callable, mixture_dir: Path, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A recipe's folder with paths from there, then with paths from the root, as a cluster's own disk has them."""
     old, new, away = tmp_path / "old", tmp_path / "new", tmp_path / "away"
@@ -194,7 +194,7 @@ def test_what_was_moved_or_copied_is_not_done_again(
 
     old.mkdir()
     mixture_dir.rename(old / "data")
-    experiment_dir.rename(old / "exp").joinpath("best.pt").rename(old / "exp" / "model")
+    model.rename(old / "exp").joinpath("best.pt").rename(old / "exp" / "model")
     name_files(old, "")
     monkeypatch.chdir(old)
     assert "5 separated now" in run_stages("", "exp")[0]
