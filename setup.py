@@ -31,7 +31,7 @@ setup(
     ],
     packages=find_packages(include=["itersep*"]),
     package_data={"itersep": ["pretrained/*/*"], "itersep.report": ["template/*"]},
-    entry_points={"console_scripts": ["itersep-separate=itersep.commands.separate:main"]},
+    entry_points={"console_scripts": ["itersep-separate=itersep.separate.command:main"]},
     python_requires=">=3.10,<3.15",
     install_requires=[
         "torch>=2.11,<3",
@@ -61,6 +61,7 @@ setup(
         "tests": [
             *EXPORT,
             "hypothesis>=6.100,<7",
+            "import-linter>=2.3,<3",
             "pytest>=8,<10",
             "pytest-xdist>=3.6,<4",
             RIR_GENERATOR,

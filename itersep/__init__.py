@@ -12,7 +12,7 @@ __all__ = ["Separator", "load"]
 
 def __getattr__(name: str) -> Any:  # importing a part of the library should not load torch
     if name in __all__:
-        from itersep import inference
+        from itersep.separate import waves
 
-        return getattr(inference, name)
+        return getattr(waves, name)
     raise AttributeError(f"module 'itersep' has no attribute '{name}'")

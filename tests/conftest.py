@@ -19,6 +19,7 @@ from itersep.train.checkpoint import save_checkpoint
 from itersep.train.config import Experiment, build_experiment, config_parser
 from itersep.train.trainer import Trainer
 from tests import small
+from tests.experiments import tones, write_audible, write_experiment  # noqa: F401 - fixtures
 from tests.runs import ROOT, Ended, run_here, warm_server
 
 SHARED = ROOT.parent / "shared"
@@ -28,7 +29,8 @@ signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job and
 
 
 SLOW = (  # folders and modules of this folder whose tests run programs: stages, recipes, exports, browsers
-    *("commands", "recipes", "utils", "test_bad_input.py", "test_export.py", "test_extending.py", "test_stops.py"),
+    *("recipes", "utils", "test_bad_input.py", "test_extending.py", "test_stops.py", "share/test_export.py"),
+    *("separate/test_command.py", "separate/test_estimates.py"),
     *("report/test_page.py", "report/test_page_browser.py", "train/test_distributed.py", "train/test_trainer.py"),
 )
 
@@ -80,8 +82,8 @@ def shared() -> Path:
 
 @pytest.fixture
 def warm_workers(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Have the processes of `map_parallel` start at once; tests/test_parallel.py has them start as elsewhere."""
-    monkeypatch.setattr("itersep.parallel.get_context", lambda _: warm_server())
+    """Have the processes of `map_parallel` start at once; tests/system/test_parallel.py has them start as elsewhere."""
+    monkeypatch.setattr("itersep.system.parallel.get_context", lambda _: warm_server())
 
 
 @pytest.fixture

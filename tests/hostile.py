@@ -14,10 +14,10 @@ from pathlib import Path
 import numpy as np
 import yaml
 
-from itersep.cli import parse
 from itersep.data.datadir import read_table, write_table
 from itersep.simulate.clips import load_clips
 from itersep.simulate.draw import SimulationSpec
+from itersep.simulate.lists.tac import read_list
 from itersep.simulate.manifest import (
     DryMixture,
     Mixture,
@@ -27,7 +27,7 @@ from itersep.simulate.manifest import (
     manifest_text,
     read_mixtures,
 )
-from itersep.simulate.tac import read_list
+from itersep.system.cli import parse
 from itersep.train.config import config_parser, plain_config
 
 MEMORY = Path("/dev/shm")  # where there is one: waiting for a disk would take most of the time

@@ -23,8 +23,8 @@ from typing import Any, NamedTuple
 
 import torch
 
-from itersep.commands.separate import main as separate_recordings
-from itersep.signals import end_with_parent
+from itersep.separate.command import main as separate_recordings
+from itersep.system.signals import end_with_parent
 
 ROOT = Path(__file__).resolve().parent.parent
 TRAIN = ROOT / "utils/train.py"

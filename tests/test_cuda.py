@@ -8,11 +8,11 @@ import pytest
 import torch
 from torch import distributed
 
-from itersep.inference import load
 from itersep.losses.objective import Objective
 from itersep.models.blocks.dprnn import DPRNNSpec
 from itersep.models.filterbank import FilterbankSpec, make_filterbank
 from itersep.models.iterative import IterativeSeparator
+from itersep.separate.waves import load
 from itersep.train.config import Experiment
 from itersep.train.distributed import World, choose_backend
 from itersep.train.runtime import choose_device

@@ -13,11 +13,11 @@ import torch
 import yaml
 from torch import nn
 
-from itersep.inference import load_network
 from itersep.models.blocks import BLOCKS
 from itersep.models.cost import count_macs
 from itersep.models.masks import MASKS
-from itersep.registry import METRICS
+from itersep.score.registry import METRICS
+from itersep.separate.waves import load_network
 
 PAGE = Path(__file__).resolve().parent.parent / "docs/extending.md"
 MODULES = ("itersep.models.blocks.conv", "registration", "bounded", "snr")  # of the page's blocks of python, in turn

@@ -14,10 +14,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from paper.rows import read_paper
 
-from itersep.cli import guard
-from itersep.errors import UserError
 from itersep.report.experiment import read_experiment
-from itersep.settings import read_yaml
+from itersep.system.cli import guard
+from itersep.system.errors import UserError
+from itersep.system.settings import read_yaml
 from itersep.train.checkpoint import load_model
 from itersep.train.config import rebuild_experiment
 from tests.hostile import READERS

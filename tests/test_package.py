@@ -26,7 +26,7 @@ import importlib, pkgutil
 import numpy as np
 import itersep
 from itersep.data.clean import resample
-from itersep.errors import UserError
+from itersep.system.errors import UserError
 
 for module in pkgutil.walk_packages(itersep.__path__, "itersep."):
     importlib.import_module(module.name)

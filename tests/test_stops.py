@@ -22,7 +22,7 @@ from .processes import STOPPED, await_beginning, await_end
 from .runs import ROOT, contents, end, start
 
 STOPS = int(os.environ.get("ITERSEP_KILLS", 1))  # of each stage
-NJ = min(STOPS, 2)  # processes take seconds to come up: where time is short, tests/test_parallel.py alone has some
+NJ = min(STOPS, 2)  # processes take seconds to come up: in a short run, tests/system/test_parallel.py alone has some
 Command = list[object]  # a program and its options; it reads and writes below the current folder
 
 
@@ -133,7 +133,7 @@ def separate_recordings(model: Path, tmp_path: Path) -> Command:
     """itersep-separate."""
     write_speech(tmp_path / "recordings", [f"{i}.flac" for i in range(3)], 3.0)
     options = ["--model", model, "--out", "separated", "--device", "cpu", "--window", 1, "--overlap", 0.25]
-    return [ROOT / "itersep/commands/separate.py", tmp_path / "recordings", *options]
+    return [ROOT / "itersep/separate/command.py", tmp_path / "recordings", *options]
 
 
 @pytest.fixture

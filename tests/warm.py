@@ -6,15 +6,15 @@ import numpy as np
 import torch._dynamo  # noqa: F401 - torch's optimizers import it when the first is made
 import torch.distributed.run  # noqa: F401 - torchrun
 
-import itersep.commands.separate
 import itersep.data.clean
-import itersep.hub
 import itersep.report.page
 import itersep.report.results
-import itersep.score
+import itersep.score.scores
+import itersep.separate.command
+import itersep.share.hub
 import itersep.train.trainer  # noqa: F401
-from itersep.signals import end_with_parent
 from itersep.simulate.rir import simulate_rir
+from itersep.system.signals import end_with_parent
 
 end_with_parent(signal.SIGKILL)  # of the tests, however they ended
 torch.set_num_threads(1)  # as in the tests themselves: small tensors

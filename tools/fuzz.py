@@ -16,7 +16,7 @@ import atheris
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 with atheris.instrument_imports(include=["itersep", "json", "pickletools", "yaml", "jsonargparse"]):
-    from itersep.errors import UserError
+    from itersep.system.errors import UserError
     from tests.hostile import READERS
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from selenium import webdriver
 from selenium.webdriver.common.by import By
 
-from itersep.files import write_aside
+from itersep.system.files import write_aside
 
 WIDTH = 1200  # pixels of the style sheet
 

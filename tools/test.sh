@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Install what is needed, check the style of all code, and run the tests, in two processes.
+# Install what is needed, check the style and the imports of all code, and run the tests, in two processes.
 # usage: tools/test.sh [--fast] [pytest arguments]
 #   --fast   leave out what is marked slow: stage programs and recipes, which run as programs (about a fifth of the time)
 set -euo pipefail
@@ -13,4 +13,6 @@ if [ "${1:-}" = --fast ]; then
   chosen=(-m "not slow")
 fi
 ruff check
+ruff format --check
+lint-imports --no-logo --no-cache
 python -m pytest --numprocesses 2 --dist loadfile "${chosen[@]}" "$@"

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Corpora from the network, by name: downloads/<name>, whole and checked."""
 
-from itersep.cli import guard, make_parser, parse
 from itersep.data.corpora import OPENSLR, SOURCES, fetch_corpora
+from itersep.system.cli import guard, make_parser, parse
 
 
 def main() -> None:

@@ -5,9 +5,9 @@ from pathlib import Path
 
 from jsonargparse.typing import NonNegativeInt
 
-from itersep.cli import guard, make_parser, parse
-from itersep.export import export_onnx
-from itersep.inference import load_network
+from itersep.separate.waves import load_network
+from itersep.share.export import export_onnx
+from itersep.system.cli import guard, make_parser, parse
 
 
 def main() -> None:

@@ -5,8 +5,8 @@ from pathlib import Path
 
 from jsonargparse.typing import PositiveInt
 
-from itersep.cli import run_program
 from itersep.data.prepare import find_noise, find_speech, noise_set, prepare_sets, speech_set, split_speakers
+from itersep.system.cli import run_program
 
 
 def main(

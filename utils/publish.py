@@ -6,12 +6,12 @@ from pathlib import Path
 
 from jsonargparse import Namespace
 
-from itersep.cli import guard, make_parser, parse
-from itersep.errors import UserError
-from itersep.hub import CARD, CONFIG, WEIGHTS, PretrainedModel
 from itersep.report.card import render_card
 from itersep.report.experiment import ExperimentRecord, ScoredSet, read_experiment
-from itersep.separate import model_sha256
+from itersep.separate.folder import model_sha256
+from itersep.share.hub import CARD, CONFIG, WEIGHTS, PretrainedModel
+from itersep.system.cli import guard, make_parser, parse
+from itersep.system.errors import UserError
 from itersep.train.checkpoint import load_model
 
 

@@ -3,9 +3,9 @@
 
 from pathlib import Path
 
-from itersep.cli import command_line, guard, make_parser, parse
 from itersep.report.experiment import read_experiments
 from itersep.report.results import write_results
+from itersep.system.cli import command_line, guard, make_parser, parse
 
 
 def main() -> None:

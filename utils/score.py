@@ -9,20 +9,20 @@ from typing import Any
 
 from jsonargparse.typing import PositiveInt
 
-from itersep.cli import command_line, run_program
-from itersep.errors import UserError
-from itersep.files import write_text
-from itersep.registry import METRICS
-from itersep.report.bins import summarize_bins
-from itersep.report.stopping import summarize_stopping
-from itersep.report.summary import describe, name_files, read_summary, summarize
-from itersep.score import Job, find_jobs, score_all, scored_files_sha256, write_scores
-from itersep.separate import read_separation, read_trained_for
+from itersep.score.bins import summarize_bins
+from itersep.score.registry import METRICS
+from itersep.score.scores import Job, find_jobs, score_all, scored_files_sha256, write_scores
+from itersep.score.stopping import summarize_stopping
+from itersep.score.summary import describe, name_files, read_summary, summarize
+from itersep.separate.folder import read_separation, read_trained_for
 from itersep.simulate.manifest import read_mixtures
+from itersep.system.cli import command_line, run_program
+from itersep.system.errors import UserError
+from itersep.system.files import write_text
 
 
 def main(data: str, separated: str, nj: PositiveInt = 1) -> None:
-    """Score estimates and the unprocessed mixtures, by each metric of itersep/registry.py (SI-SDR, SI-SDRi, SDR, ...).
+    """Score estimates and unprocessed mixtures by each metric of itersep/score/registry.py (SI-SDR, SI-SDRi, SDR, ...).
 
     Args:
         data: data directory with the references spk1.scp, spk2.scp, ...

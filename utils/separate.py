@@ -6,9 +6,9 @@ from typing import Literal
 
 from jsonargparse.typing import NonNegativeInt, PositiveInt
 
-from itersep.cli import command_line, run_program
-from itersep.inference import load_network
-from itersep.separate import Separation, files_sha256, model_sha256, read_gains, read_mixtures, separate_set
+from itersep.separate.folder import Separation, files_sha256, model_sha256, read_gains, read_mixtures, separate_set
+from itersep.separate.waves import load_network
+from itersep.system.cli import command_line, run_program
 from itersep.train.runtime import choose_device
 
 

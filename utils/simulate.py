@@ -5,13 +5,13 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from itersep.cli import run_program
-from itersep.errors import UserError
-from itersep.parallel import take_part
 from itersep.simulate.engine import check_engine
 from itersep.simulate.folder import render_set, write_manifest
+from itersep.simulate.lists.tac import import_list
 from itersep.simulate.mixture import SimulationSpec, draw_mixture, load_clips
-from itersep.simulate.tac import import_list
+from itersep.system.cli import run_program
+from itersep.system.errors import UserError
+from itersep.system.parallel import take_part
 
 PAPER = SimulationSpec()
 DRAWN = 1000  # mixtures, if --count doesn't say

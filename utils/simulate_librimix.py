@@ -5,12 +5,12 @@ from typing import Literal
 
 from jsonargparse.typing import PositiveInt
 
-from itersep.cli import run_program
 from itersep.data.audio import RESAMPLE
-from itersep.parallel import take_part
 from itersep.simulate.folder import render_set, write_manifest
-from itersep.simulate.librimix import CORPUS_RATE, Mode, import_list
+from itersep.simulate.lists.librimix import CORPUS_RATE, Mode, import_list
 from itersep.simulate.mixture import load_clips
+from itersep.system.cli import run_program
+from itersep.system.parallel import take_part
 
 
 def main(

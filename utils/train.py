@@ -14,11 +14,11 @@ import torch
 import yaml
 
 import itersep
-from itersep.cli import command_line, guard, parse
-from itersep.data.dataset import data_sizes
-from itersep.errors import UserError
-from itersep.files import claimed, read_json, write_text
+from itersep.system.cli import command_line, guard, parse
+from itersep.system.errors import UserError
+from itersep.system.files import claimed, read_json, write_text
 from itersep.train.config import build_experiment, config_parser
+from itersep.train.dataset import data_sizes
 from itersep.train.distributed import World, join_world
 from itersep.train.history import loss_order
 from itersep.train.trainer import Trainer

@@ -5,9 +5,9 @@ import sys
 
 from jsonargparse.typing import PositiveInt
 
-from itersep.cli import guard, make_parser, parse
 from itersep.data.validate import validate_data_dir
-from itersep.errors import UserError
+from itersep.system.cli import guard, make_parser, parse
+from itersep.system.errors import UserError
 
 
 def main() -> None:

@@ -5,8 +5,8 @@ import sys
 
 from jsonargparse.typing import PositiveInt
 
-from itersep.cli import guard, make_parser, parse
 from itersep.data.verify import SUMS, check_sums, write_sums
+from itersep.system.cli import guard, make_parser, parse
 
 
 def main() -> None:

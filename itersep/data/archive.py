@@ -12,7 +12,7 @@ from typing import IO, NamedTuple
 
 from tqdm import tqdm
 
-from itersep.errors import UserError
+from itersep.system.errors import UserError
 
 DAMAGE = (tarfile.TarError, zipfile.BadZipFile, gzip.BadGzipFile, zlib.error, EOFError, NotImplementedError)
 

@@ -8,9 +8,9 @@ import numpy as np
 import soundfile
 
 from itersep.data.audiofile import AudioFile, check_finite, open_audio
-from itersep.errors import UserError
-from itersep.files import write_aside
-from itersep.signals import held_signals
+from itersep.system.errors import UserError
+from itersep.system.files import write_aside
+from itersep.system.signals import held_signals
 
 PCM_SCALE = 32768  # a 16-bit sample n stands for n / 32768
 LARGEST = 1 - 1 / PCM_SCALE  # the largest sample that 16 bits hold

@@ -19,7 +19,7 @@ from av.audio.stream import AudioStream
 from av.codec.context import Flags2
 
 from itersep.data.riff import is_left_open, remark_length
-from itersep.errors import UserError
+from itersep.system.errors import UserError
 
 HEADERLESS = {".g722": "g722"}  # suffix -> FFmpeg's name of a format that nothing else tells
 LEFT_TO_FFMPEG = ("MPEG", "GSM610")  # beginnings of the subtypes that libsndfile reads wrong

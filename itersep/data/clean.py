@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from itersep.data.audiofile import open_audio
-from itersep.errors import UserError
+from itersep.system.errors import UserError
 
 FRAME_S = 0.02  # resolution of the search for silence
 ACTIVE_DB = -35.0  # a frame is active within this range of the loudest frame

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from itersep.data.archive import unpack
 from itersep.data.download import download
-from itersep.errors import UserError
+from itersep.system.errors import UserError
 
 LIBRISPEECH_SHA256 = {  # as torchaudio has them; OpenSLR publishes MD5
     "dev-clean": "76f87d090650617fca0cac8f88b9416e0ebf80350acb97b343a85fa903728ab3",

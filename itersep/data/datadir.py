@@ -12,8 +12,8 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
-from itersep.errors import UserError
-from itersep.files import read_lines, write_text
+from itersep.system.errors import UserError
+from itersep.system.files import read_lines, write_text
 
 BLANKS = re.compile(r"[ \t]+")
 LONGEST_S = 1e7  # four months: more is no recording's duration

@@ -14,8 +14,8 @@ from urllib.request import Request, urlopen
 
 from tqdm import tqdm
 
-from itersep.errors import UserError
-from itersep.files import file_digest
+from itersep.system.errors import UserError
+from itersep.system.files import file_digest
 
 BLOCK = 1 << 20  # bytes taken at a time, at most
 TIMEOUT_S = 30.0  # a server that is silent for so long has cut the connection

@@ -6,7 +6,7 @@ Levels count from the outside: of <part>/<speaker>/<chapter>/<file>, the speaker
 import re
 from collections.abc import Sequence
 
-from itersep.errors import UserError
+from itersep.system.errors import UserError
 
 Folders = tuple[str, ...]  # those of a file, from the outermost; then its name
 

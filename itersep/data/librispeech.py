@@ -12,7 +12,7 @@ import numpy as np
 from itersep.data.audio import audio_length, write_audio
 from itersep.data.clean import UnusableError, decode, resample
 from itersep.data.prepare import Made, Preparation, Recording, Utterance, add_utterance
-from itersep.errors import UserError
+from itersep.system.errors import UserError
 
 NOISES = sorted(f"n{number}" for number in range(1, 101))
 HEARD_NOISES = NOISES[:80]  # by name as text (n1, n10, n100, n11, ..): those of the published validation list

@@ -23,9 +23,9 @@ from itersep.data.clean import Clip, UnusableError, clean, decode, group_clips, 
 from itersep.data.datadir import read_durations, read_table, write_data_dir
 from itersep.data.folders import count_others, split_audio
 from itersep.data.layouts import find_speakers
-from itersep.errors import UserError
-from itersep.files import check_name, text_digest, write_text
-from itersep.parallel import map_parallel
+from itersep.system.errors import UserError
+from itersep.system.files import check_name, text_digest, write_text
+from itersep.system.parallel import map_parallel
 
 TASK_SIZE = 100  # recordings a process takes at a time
 

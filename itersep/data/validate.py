@@ -10,7 +10,7 @@ from tqdm import tqdm
 from itersep.data.audio import PCM_SCALE, read_audio
 from itersep.data.audiofile import open_audio
 from itersep.data.datadir import DURATION_TOLERANCE_S, read_table
-from itersep.errors import UserError
+from itersep.system.errors import UserError
 
 REQUIRED = ("wav.scp", "utt2spk", "spk2utt")
 OPTIONAL = ("utt2dur", "utt2gain")
@@ -18,9 +18,7 @@ SUMS_CHECKED = 20  # mixtures whose sum is computed
 BLOCK = 4000  # samples read at a time in search of one that is not zero
 
 
-def validate_data_dir(
-    data_dir: str | Path, sample_rate: int | None = None, allow_silent: bool = False
-) -> "Validation":
+def validate_data_dir(data_dir: str | Path, sample_rate: int | None = None, allow_silent: bool = False) -> "Validation":
     """Check tables and audio of a data directory; ``sample_rate`` None takes the first file's.
 
     Tables must be sorted, without repetitions, and agree on their keys. Audio must exist, be mono, of one rate, and as

@@ -11,8 +11,8 @@ from typing import NamedTuple
 
 from tqdm import tqdm
 
-from itersep.errors import UserError
-from itersep.files import file_digest, read_lines, write_text
+from itersep.system.errors import UserError
+from itersep.system.files import file_digest, read_lines, write_text
 
 SUMS = "SHA256SUMS"
 

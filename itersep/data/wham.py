@@ -10,8 +10,8 @@ from itersep.data.audio import to_pcm
 from itersep.data.audiofile import open_audio
 from itersep.data.librispeech import AsFound, reason_to_skip
 from itersep.data.prepare import Made, Preparation, Recording
-from itersep.errors import UserError
-from itersep.files import write_aside
+from itersep.system.errors import UserError
+from itersep.system.files import write_aside
 
 
 @dataclass(frozen=True)

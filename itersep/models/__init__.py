@@ -1,1 +1,1 @@
-"""The network: filterbank, chunks, DPRNN blocks, separator, iterations."""
+"""The network: filterbank, separator, kinds of blocks and masks, iterations."""

@@ -1,1 +1,1 @@
-"""What is shown of experiments: means, tables, figures."""
+"""What is shown of experiments: tables, figures, pages, model cards."""

@@ -6,10 +6,10 @@ from typing import Any
 
 import yaml
 
-from itersep.registry import shown_metrics
 from itersep.report.experiment import ExperimentRecord, ScoredSet
 from itersep.report.markdown import format_duration, format_row, render_table
-from itersep.report.rows import all_rows, explain_silence, explain_units, found_metrics, list_commands, silence_table
+from itersep.report.tables import all_rows, explain_silence, explain_units, found_metrics, list_commands, silence_table
+from itersep.score.registry import shown_metrics
 
 TAGS = ["speech-separation", "source-separation", "audio"]
 NOT_RECORDED = "not recorded"

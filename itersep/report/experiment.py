@@ -8,13 +8,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from itersep.cli import read_options
-from itersep.errors import UserError
-from itersep.files import file_digest, read_json, read_text
-from itersep.registry import Metric
-from itersep.report.summary import read_summary
-from itersep.separate import model_sha256, read_separation
-from itersep.settings import parse_yaml
+from itersep.score.registry import Metric
+from itersep.score.summary import read_summary
+from itersep.separate.folder import model_sha256, read_separation
+from itersep.system.cli import read_options
+from itersep.system.errors import UserError
+from itersep.system.files import file_digest, read_json, read_text
+from itersep.system.settings import parse_yaml
 from itersep.train.checkpoint import load_model
 from itersep.train.history import AGAIN, loss_order, read_history
 from itersep.train.versions import update_config

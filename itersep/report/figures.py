@@ -9,9 +9,6 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from itersep.files import write_aside
-from itersep.registry import Metric, figure_metrics
-from itersep.report.bins import AXES
 from itersep.report.experiment import (
     ExperimentRecord,
     bins_figure_name,
@@ -21,8 +18,18 @@ from itersep.report.experiment import (
     training_figure_name,
 )
 from itersep.report.markdown import NO_MEAN
-from itersep.report.rows import Tried, all_rows, binned_metrics, found_metrics, with_bins
-from itersep.report.stopping import stopped_metrics, with_stopping
+from itersep.report.tables import (
+    Tried,
+    all_rows,
+    binned_metrics,
+    found_metrics,
+    stopped_metrics,
+    with_bins,
+    with_stopping,
+)
+from itersep.score.bins import AXES
+from itersep.score.registry import Metric, figure_metrics
+from itersep.system.files import write_aside
 
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")  # told apart by the colour-blind
 STYLES = ("-", "--", ":", "-.", (0, (6, 2, 1, 2, 1, 2)))

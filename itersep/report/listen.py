@@ -7,14 +7,14 @@ from pathlib import Path
 import numpy as np
 
 from itersep.data.audio import encode_audio, read_audio, to_pcm
-from itersep.errors import UserError
-from itersep.registry import shown_metrics
 from itersep.report.experiment import ExperimentRecord, ScoredSet
-from itersep.report.rows import Tried
-from itersep.report.summary import MAIN, choose_to_hear, improvements
-from itersep.score import Job, Score, find_jobs, read_scores
-from itersep.separate import read_separation
+from itersep.report.tables import Tried
+from itersep.score.registry import shown_metrics
+from itersep.score.scores import Job, Score, find_jobs, read_scores
+from itersep.score.summary import MAIN, choose_to_hear, improvements
+from itersep.separate.folder import read_separation
 from itersep.simulate.manifest import AnyMixture, Mixture, read_mixtures
+from itersep.system.errors import UserError
 
 PEAK = 0.9  # of the loudest signal of an example
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from itersep.registry import Metric
+from itersep.score.registry import Metric
 
 UNKNOWN = "–"
 NO_MEAN = {"mean": None, "low": None, "high": None}

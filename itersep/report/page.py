@@ -10,14 +10,13 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from itersep.files import write_text
-from itersep.registry import METRICS, Metric, figure_metrics
-from itersep.report.bins import AXES
 from itersep.report.experiment import ExperimentRecord, group_by_set
 from itersep.report.figures import draw_bins, draw_scores, draw_stopping, draw_training
 from itersep.report.listen import check_names, collect_examples
 from itersep.report.markdown import UNKNOWN, format_half_width
-from itersep.report.rows import (
+from itersep.report.svg import draw_key, draw_svg
+from itersep.report.tables import (
+    STOPPING_EXPLANATION,
     Tried,
     all_rows,
     bin_tables,
@@ -30,12 +29,16 @@ from itersep.report.rows import (
     list_left_out,
     score_table,
     silence_table,
+    stopped_metrics,
+    stopping_table,
     training_table,
     with_bins,
+    with_stopping,
 )
-from itersep.report.stopping import STOPPING_EXPLANATION, stopped_metrics, stopping_table, with_stopping
-from itersep.report.summary import RANKED_BY
-from itersep.report.svg import draw_key, draw_svg
+from itersep.score.bins import AXES
+from itersep.score.registry import METRICS, Metric, figure_metrics
+from itersep.score.summary import RANKED_BY
+from itersep.system.files import write_text
 
 TEMPLATE = Path(__file__).parent / "template"
 WIDE, NARROW = (4.4, 2.9), (3.5, 2.5)  # inches, of which the letters' size follows

@@ -3,8 +3,6 @@
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-from itersep.files import write_text
-from itersep.registry import figure_metrics
 from itersep.report.experiment import (
     ExperimentRecord,
     ScoredSet,
@@ -17,7 +15,8 @@ from itersep.report.experiment import (
 from itersep.report.figures import draw_figures
 from itersep.report.markdown import render_table
 from itersep.report.page import write_pages
-from itersep.report.rows import (
+from itersep.report.tables import (
+    STOPPING_EXPLANATION,
     Tried,
     all_rows,
     bin_tables,
@@ -30,15 +29,17 @@ from itersep.report.rows import (
     list_left_out,
     score_table,
     silence_table,
+    stopped_metrics,
+    stopping_table,
     training_table,
     with_bins,
+    with_stopping,
 )
-from itersep.report.stopping import STOPPING_EXPLANATION, stopped_metrics, stopping_table, with_stopping
+from itersep.score.registry import figure_metrics
+from itersep.system.files import write_text
 
 
-def render_results(
-    records: Sequence[ExperimentRecord], figures: str, command: str, first: Iterable[str] = ()
-) -> str:
+def render_results(records: Sequence[ExperimentRecord], figures: str, command: str, first: Iterable[str] = ()) -> str:
     """The markdown of RESULTS.md.
 
     Args:

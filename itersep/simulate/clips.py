@@ -9,7 +9,7 @@ import numpy as np
 
 from itersep.data.audio import read_audio
 from itersep.data.datadir import DURATION_TOLERANCE_S, read_durations, read_table
-from itersep.errors import UserError
+from itersep.system.errors import UserError
 
 SET_RATE = "resample it, or set the simulation's sample_rate to what the data have"
 

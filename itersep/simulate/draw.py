@@ -6,11 +6,11 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 
-from itersep.errors import UserError
 from itersep.simulate.clips import Clips
 from itersep.simulate.engine import Engine
 from itersep.simulate.manifest import LARGEST_DB, Mixture, NoiseDraw, Point, SpeakerDraw, check_peak_limit, cut_length
 from itersep.simulate.rir import LONGEST_T60_S, SOUND_SPEED
+from itersep.system.errors import UserError
 
 Range = tuple[float, float]  # lowest and highest; draws are uniform between
 DECIMALS = 4  # of every drawn number: lines stay legible, and hold exactly what is rendered

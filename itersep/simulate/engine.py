@@ -10,8 +10,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike
 
-from itersep.errors import UserError
 from itersep.simulate.rir import check_geometry, reflections, rir_duration, rir_length, simulate_rir
+from itersep.system.errors import UserError
 
 Engine = Literal["image", "gpurir"]
 

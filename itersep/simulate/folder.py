@@ -18,13 +18,13 @@ from tqdm import tqdm
 
 from itersep.data.audio import wav_size, write_audio
 from itersep.data.datadir import read_table, write_data_dir, write_table
-from itersep.errors import UserError
-from itersep.files import claimed, read_text, write_text
-from itersep.journal import Journal
-from itersep.parallel import map_parallel, take_part
 from itersep.simulate.clips import Clips
 from itersep.simulate.manifest import AnyMixture, manifest_text, read_mixtures
 from itersep.simulate.render import render_mixture
+from itersep.system.errors import UserError
+from itersep.system.files import claimed, read_text, write_text
+from itersep.system.journal import Journal
+from itersep.system.parallel import map_parallel, take_part
 
 
 def write_manifest(out_dir: str | Path, mixtures: Sequence[AnyMixture]) -> None:

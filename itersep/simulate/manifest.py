@@ -9,10 +9,10 @@ from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
-from itersep.errors import UserError
-from itersep.files import read_lines
 from itersep.simulate.engine import Engine
 from itersep.simulate.rir import SOUND_SPEED, check_geometry, is_direct_only, path_lengths
+from itersep.system.errors import UserError
+from itersep.system.files import read_lines
 
 Point = tuple[float, float, float]
 LARGEST_DB = 100.0  # between voices, or between them and the noise: more is a mistake

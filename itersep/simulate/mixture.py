@@ -4,8 +4,8 @@
     manifest  Mixture, read_mixtures          what was drawn, as a line of JSON; DryMixture: without a room
     render    render_mixture, Rendered        the line and the audio, turned into signals
 
-In place of the first step, `itersep.simulate.tac` takes what is published of the paper's own mixtures, and
-`itersep.simulate.librimix` those of LibriMix.
+In place of the first step, `itersep.simulate.lists.tac` takes what is published of the paper's own mixtures, and
+`itersep.simulate.lists.librimix` those of LibriMix.
 The audio comes from ``Clips``, one data directory of utterances or noises.
 """
 

@@ -7,10 +7,10 @@ from scipy import fft
 from scipy.signal import resample_poly
 
 from itersep.data.audio import PCM_SCALE
-from itersep.errors import UserError
 from itersep.simulate.clips import Clips
 from itersep.simulate.engine import simulate_room
 from itersep.simulate.manifest import AnyMixture, DryMixture, Mixture
+from itersep.system.errors import UserError
 
 CUT_NORM = 100.0  # L2 norm of every speaker's cut, before levels and rooms
 SILENT = 1e-9  # a lower peak is never scaled up

@@ -1,1 +1,1 @@
-"""Training: configuration, loader, loop, checkpoints."""
+"""Training: configuration, dataset, loop, checkpoints."""

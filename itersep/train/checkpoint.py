@@ -9,9 +9,9 @@ from typing import Any
 
 import torch
 
-from itersep.errors import UserError
-from itersep.files import write_aside
 from itersep.models.iterative import IterativeSeparator
+from itersep.system.errors import UserError
+from itersep.system.files import write_aside
 from itersep.train.network import load_weights, rebuild_model
 from itersep.train.versions import update_config, update_weights
 

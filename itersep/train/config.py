@@ -10,13 +10,13 @@ from typing import Any, Literal
 
 from jsonargparse import ArgumentParser, Namespace
 
-from itersep.cli import make_parser
-from itersep.data.dataset import DataSpec
-from itersep.errors import UserError
 from itersep.losses.objective import Objective
 from itersep.models.blocks import BLOCKS
 from itersep.models.filterbank import FilterbankSpec
 from itersep.models.iterative import IterativeSeparator
+from itersep.system.cli import make_parser
+from itersep.system.errors import UserError
+from itersep.train.dataset import DataSpec
 from itersep.train.network import TRAINING_GROUPS, add_model_settings, build, parse_stored, plain_settings, rebuild
 
 MOST_THREADS = 1024

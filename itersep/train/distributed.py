@@ -15,7 +15,7 @@ from typing import TypeVar
 import torch
 from torch import Tensor, distributed, nn
 
-from itersep.cli import one_line
+from itersep.system.cli import one_line
 
 Item = TypeVar("Item")
 

@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from itersep.errors import UserError
-from itersep.files import parse_json, read_lines
+from itersep.system.errors import UserError
+from itersep.system.files import parse_json, read_lines
 
 AGAIN = "run the stage that writes it again"
 

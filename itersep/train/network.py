@@ -10,11 +10,11 @@ import torch
 import yaml
 from jsonargparse import ArgumentError, ArgumentParser, Namespace
 
-from itersep.cli import check_values, instantiate, known_settings, make_parser, one_line
-from itersep.errors import UserError
 from itersep.models.blocks import BLOCKS
 from itersep.models.iterative import IterativeSeparator
-from itersep.settings import check_settings
+from itersep.system.cli import check_values, instantiate, known_settings, make_parser, one_line
+from itersep.system.errors import UserError
+from itersep.system.settings import check_settings
 from itersep.train.versions import update_config, update_weights
 
 TRAINING_GROUPS = ("objective", "data", "optimizer", "train")  # of a configuration, beside the model

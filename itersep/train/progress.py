@@ -12,7 +12,7 @@ from typing import Any
 from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
-from itersep.files import write_text
+from itersep.system.files import write_text
 
 log = logging.getLogger(__name__)
 

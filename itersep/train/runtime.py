@@ -10,8 +10,8 @@ from typing import NoReturn
 
 import torch
 
-from itersep.errors import Terminated, UserError
-from itersep.signals import end_with_parent
+from itersep.system.errors import Terminated, UserError
+from itersep.system.signals import end_with_parent
 
 
 def choose_device(name: str, local_rank: int = 0) -> torch.device:

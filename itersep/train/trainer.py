@@ -14,7 +14,13 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from itersep.data.dataset import (
+from itersep.losses.pit import pit
+from itersep.losses.sdr import si_sdr
+from itersep.system.errors import UserError
+from itersep.train.average import BestEpochs
+from itersep.train.checkpoint import clear_checkpoints, last_checkpoint, load_checkpoint, save_checkpoint
+from itersep.train.config import Experiment, check_same_data, check_same_experiment, fingerprint, learning_rate
+from itersep.train.dataset import (
     Item,
     collate,
     data_digests,
@@ -23,12 +29,6 @@ from itersep.data.dataset import (
     validation_batches,
     validation_set,
 )
-from itersep.errors import UserError
-from itersep.losses.pit import pit
-from itersep.losses.sdr import si_sdr
-from itersep.train.average import BestEpochs
-from itersep.train.checkpoint import clear_checkpoints, last_checkpoint, load_checkpoint, save_checkpoint
-from itersep.train.config import Experiment, check_same_data, check_same_experiment, fingerprint, learning_rate
 from itersep.train.distributed import ALONE, World
 from itersep.train.network import load_weights
 from itersep.train.progress import Progress, RunLog

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from itersep.data.archive import unpack
-from itersep.errors import UserError
+from itersep.system.errors import UserError
 from tests.runs import contents
 
 FILES = {"Corpus/README": b"read me", "Corpus/s1/a b.flac": bytes(range(256)) * 40, "Corpus/s2/empty": b""}

@@ -5,7 +5,7 @@ import pytest
 import soundfile
 
 from itersep.data.audio import audio_length, encode_audio, read_audio, to_pcm, wav_size, write_audio
-from itersep.errors import UserError
+from itersep.system.errors import UserError
 
 RATE = 8000
 

@@ -5,7 +5,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from itersep.data.datadir import read_durations, read_table, write_data_dir, write_table
-from itersep.errors import UserError
+from itersep.system.errors import UserError
 
 LETTERS = st.characters(whitelist_categories=("L", "N", "P", "S"))
 KEYS = st.text(LETTERS, min_size=1)

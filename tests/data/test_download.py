@@ -22,7 +22,7 @@ import pytest
 from itersep.data import corpora, download
 from itersep.data.corpora import SOURCES, Source, fetch_corpora
 from itersep.data.download import download as get
-from itersep.errors import UserError
+from itersep.system.errors import UserError
 
 BODY = np.random.default_rng(0).bytes(700_000)
 SHA256 = "sha256:" + hashlib.sha256(BODY).hexdigest()

@@ -6,7 +6,7 @@ import pytest
 
 from itersep.data.layouts import find_speakers
 from itersep.data.prepare import find_speech
-from itersep.errors import UserError
+from itersep.system.errors import UserError
 
 CORPORA = {  # files of three speakers, as the corpora have them; the level of the speakers
     "LibriSpeech": (["LibriSpeech/train-clean-100/19/198/19-198-0000.flac",

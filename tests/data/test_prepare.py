@@ -22,7 +22,7 @@ from itersep.data.prepare import (
     speech_set,
     split_speakers,
 )
-from itersep.errors import UserError
+from itersep.system.errors import UserError
 
 RATE = 16000
 

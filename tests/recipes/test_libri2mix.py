@@ -14,7 +14,7 @@ import soundfile
 import yaml
 
 from itersep.data.datadir import read_table
-from itersep.report.summary import read_summary
+from itersep.score.summary import read_summary
 
 PARTS = ("train-clean-5", "dev-clean-2", "test-other")
 TINY = {

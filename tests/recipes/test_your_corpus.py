@@ -9,7 +9,7 @@ import pytest
 import soundfile
 
 from itersep.data.datadir import read_table
-from itersep.report.summary import read_summary
+from itersep.score.summary import read_summary
 from tests.runs import ROOT
 
 TINY = """

@@ -15,11 +15,11 @@ import soundfile
 
 from itersep.data.audio import read_audio, write_audio
 from itersep.data.datadir import read_table
-from itersep.errors import UserError
 from itersep.report.experiment import read_experiments
 from itersep.report.listen import collect_examples
 from itersep.report.page import render_page, write_pages
-from itersep.report.rows import score_table
+from itersep.report.tables import score_table
+from itersep.system.errors import UserError
 
 Writer = Callable[..., list[Path]]
 

@@ -12,12 +12,12 @@ import numpy as np
 import pytest
 from matplotlib.image import imread
 
-from itersep.errors import UserError
 from itersep.report.experiment import ExperimentRecord, read_experiments
 from itersep.report.figures import draw_figures
 from itersep.report.markdown import format_duration, format_mean
 from itersep.report.results import render_results
-from itersep.separate import model_sha256
+from itersep.separate.folder import model_sha256
+from itersep.system.errors import UserError
 from itersep.train.checkpoint import save_checkpoint
 from itersep.train.config import Experiment
 

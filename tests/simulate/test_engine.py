@@ -10,10 +10,10 @@ from types import ModuleType
 import numpy as np
 import pytest
 
-from itersep.errors import UserError
 from itersep.simulate.engine import check_engine, simulate_room
 from itersep.simulate.mixture import SimulationSpec, draw_mixture, load_clips, render_mixture
 from itersep.simulate.rir import rir_length, simulate_rir
+from itersep.system.errors import UserError
 
 ROOT = Path(__file__).resolve().parents[2]
 ROOMS = [

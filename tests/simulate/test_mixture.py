@@ -11,7 +11,6 @@ from scipy.signal import fftconvolve
 
 from itersep.data.audio import to_pcm
 from itersep.data.datadir import write_table
-from itersep.errors import UserError
 from itersep.simulate.folder import write_manifest
 from itersep.simulate.mixture import (
     DryMixture,
@@ -28,6 +27,7 @@ from itersep.simulate.mixture import (
 )
 from itersep.simulate.render import convolve
 from itersep.simulate.rir import SOUND_SPEED, simulate_rir
+from itersep.system.errors import UserError
 
 RATE = 8000
 SPEC = SimulationSpec(sample_rate=RATE, length_s=1.0)

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from itersep.errors import UserError
+from itersep.system.errors import UserError
 from itersep.train.checkpoint import load_checkpoint, load_model, save_checkpoint
 from itersep.train.config import Experiment, check_same_experiment, fingerprint
 

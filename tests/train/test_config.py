@@ -5,8 +5,8 @@ import pytest
 import torch
 import yaml
 
-from itersep.cli import parse
-from itersep.errors import UserError
+from itersep.system.cli import parse
+from itersep.system.errors import UserError
 from itersep.train.config import (
     Experiment,
     OptimizerSpec,

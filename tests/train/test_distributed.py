@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from itersep.errors import UserError
+from itersep.system.errors import UserError
 from itersep.train.config import Experiment
 from itersep.train.distributed import World
 from itersep.train.trainer import Trainer

@@ -12,9 +12,9 @@ import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from itersep.data.audio import read_audio, write_audio
-from itersep.errors import UserError
 from itersep.losses.pit import pit
 from itersep.losses.sdr import si_sdr
+from itersep.system.errors import UserError
 from itersep.train.average import BestEpochs
 from itersep.train.checkpoint import load_model
 from itersep.train.config import Experiment, OptimizerSpec, learning_rate

@@ -7,11 +7,11 @@ import pytest
 import torch
 import yaml
 
-from itersep.errors import UserError
-from itersep.hub import load_pretrained
-from itersep.inference import packaged_model
 from itersep.models.blocks import BLOCKS
 from itersep.models.blocks.dprnn import DPRNNSpec
+from itersep.separate.waves import packaged_model
+from itersep.share.hub import load_pretrained
+from itersep.system.errors import UserError
 from itersep.train.config import complete_config
 from itersep.train.versions import update_config, update_weights
 

@@ -10,7 +10,7 @@ import soundfile
 import yaml
 
 from itersep.data.datadir import read_table
-from itersep.report.summary import read_summary
+from itersep.score.summary import read_summary
 from tests import small
 
 RATE = 8000

@@ -1,4 +1,4 @@
-"""utils/export.py: the way from its options to the exporter, which tests/test_export.py tries."""
+"""utils/export.py: the way from its options to the exporter, which tests/share/test_export.py tries."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 import torch
 
-import itersep.export
-from itersep.hub import PretrainedModel
+import itersep.share.export
 from itersep.models.iterative import IterativeSeparator
+from itersep.share.hub import PretrainedModel
 from itersep.train.checkpoint import save_checkpoint
 from itersep.train.config import Experiment
 from tests.runs import Ended
@@ -31,7 +31,7 @@ def test_any_kind_of_model_is_exported_with_so_many_iterations(
         calls.append((path, rate, iterations))
         return {1: 3e-8, 8000: 2e-7}
 
-    monkeypatch.setattr(itersep.export, "export_onnx", export)
+    monkeypatch.setattr(itersep.share.export, "export_onnx", export)
     for options in ((), ("--iterations", 5)):
         ended = program("export.py", tmp_path / kind, "--out", "model.onnx", *options)
         assert ended.status == 0 and "8000 samples  2.0e-07" in ended.out, ended.err

@@ -12,9 +12,9 @@ from scipy.signal import resample_poly
 
 from itersep.data.datadir import read_durations, read_table, write_data_dir, write_table
 from itersep.data.validate import validate_data_dir
-from itersep.errors import UserError
-from itersep.simulate.librimix import import_list, read_list
+from itersep.simulate.lists.librimix import import_list, read_list
 from itersep.simulate.mixture import DryMixture, ScaledClip, load_clips, manifest_text, read_mixtures, render_mixture
+from itersep.system.errors import UserError
 
 LIST = "data/librimix/libri2mix_test-clean.csv"
 VARIANTS = [(rate, mode) for rate in (8000, 16000) for mode in ("min", "max")]

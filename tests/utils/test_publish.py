@@ -12,10 +12,10 @@ import torch
 import yaml
 from huggingface_hub import ModelCard
 
-from itersep.hub import PretrainedModel, load_pretrained
 from itersep.report.card import render_card
 from itersep.report.experiment import ExperimentRecord
-from itersep.score import Score, read_scores
+from itersep.score.scores import Score, read_scores
+from itersep.share.hub import PretrainedModel, load_pretrained
 from itersep.train.checkpoint import load_model, save_checkpoint
 from itersep.train.config import Experiment
 from tests.runs import Ended

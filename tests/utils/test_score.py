@@ -10,15 +10,15 @@ import pytest
 
 from itersep.data.audio import read_audio, write_audio
 from itersep.data.datadir import read_table, write_table
-from itersep.errors import UserError
-from itersep.metrics import mean_interval
 from itersep.report.experiment import read_experiments
 from itersep.report.page import render_page
 from itersep.report.results import render_results
-from itersep.report.summary import improvements, summarize
-from itersep.score import Score, find_jobs, read_scores, score_all, write_scores
-from itersep.separate import Separation, files_sha256, read_mixtures, start_folder
+from itersep.score.metrics import mean_interval
+from itersep.score.scores import Score, find_jobs, read_scores, score_all, write_scores
+from itersep.score.summary import improvements, summarize
+from itersep.separate.folder import Separation, files_sha256, read_mixtures, start_folder
 from itersep.simulate.manifest import Mixture, SpeakerDraw, manifest_text
+from itersep.system.errors import UserError
 
 RATE = 8000
 Make = Callable[[str, int, np.ndarray, np.ndarray], np.ndarray]

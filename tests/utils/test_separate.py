@@ -14,9 +14,7 @@ from torch import Tensor, nn
 
 from itersep.data.audio import read_audio, write_audio
 from itersep.data.datadir import read_table, write_table
-from itersep.errors import UserError
-from itersep.hub import PretrainedModel
-from itersep.separate import (
+from itersep.separate.folder import (
     Separation,
     files_sha256,
     model_sha256,
@@ -26,6 +24,8 @@ from itersep.separate import (
     separate_set,
     start_folder,
 )
+from itersep.share.hub import PretrainedModel
+from itersep.system.errors import UserError
 from itersep.train.checkpoint import load_checkpoint, load_model, save_checkpoint
 from tests.runs import contents
 
@@ -93,9 +93,7 @@ def test_stopped_and_gone_on_with_leaves_the_same_bytes(mixture_dir: Path, tmp_p
     assert contents(tmp_path / "out") == whole | moved
 
 
-def test_the_number_of_jobs_changes_no_byte(
-    program: Callable, mixture_dir: Path, model: Path, tmp_path: Path
-) -> None:
+def test_the_number_of_jobs_changes_no_byte(program: Callable, mixture_dir: Path, model: Path, tmp_path: Path) -> None:
     for nj in (1, 3):
         options = ("--model", model, "--data", mixture_dir, "--out", tmp_path / f"out{nj}")
         assert program("separate.py", *options, "--device", "cpu", "--nj", nj).status == 0
@@ -314,9 +312,7 @@ def test_a_published_model_is_the_same_as_its_checkpoint(
     assert all(one[name] == other[name] for name in one if name.endswith(".wav"))
 
 
-def test_the_program_says_that_it_scaled(
-    program: Callable, mixture_dir: Path, model: Path, tmp_path: Path
-) -> None:
+def test_the_program_says_that_it_scaled(program: Callable, mixture_dir: Path, model: Path, tmp_path: Path) -> None:
     state = load_checkpoint(model / "best.pt")
     for name, weights in state["model"].items():
         if name.startswith("head."):

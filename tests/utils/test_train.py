@@ -15,7 +15,7 @@ import pytest
 import torch
 from torch.distributed import run as torchrun
 
-from itersep.errors import Terminated
+from itersep.system.errors import Terminated
 from itersep.train.config import build_experiment, config_parser
 from itersep.train.trainer import Trainer
 from tests.processes import STOPPED, await_beginning, await_end

@@ -15,8 +15,8 @@ from pathlib import Path
 
 import torch
 
-from itersep.cli import guard, parse
-from itersep.errors import UserError
+from itersep.system.cli import guard, parse
+from itersep.system.errors import UserError
 from itersep.train.config import build_experiment, config_parser
 from itersep.train.trainer import Trainer
 

@@ -11,12 +11,12 @@ from typing import Literal
 import torch
 from jsonargparse.typing import PositiveInt
 
-from itersep.cli import run_program
-from itersep.errors import UserError
 from itersep.losses.objective import Objective
 from itersep.models.blocks.dprnn import DPRNNSpec
 from itersep.models.filterbank import FilterbankSpec
 from itersep.models.iterative import IterativeSeparator
+from itersep.system.cli import run_program
+from itersep.system.errors import UserError
 from itersep.train.runtime import autocast, can_use_bf16, choose_device, keep_freed_memory, peak_memory_mib
 
 SAMPLE_RATE, LENGTH_S, STEPS = 16000, 4, 4

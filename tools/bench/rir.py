@@ -10,10 +10,10 @@ from types import ModuleType
 
 import numpy as np
 
-from itersep.cli import run_program
-from itersep.errors import UserError
 from itersep.simulate.mixture import SimulationSpec
 from itersep.simulate.rir import SOUND_SPEED, rir_length, sabine_absorption, simulate_rir
+from itersep.system.cli import run_program
+from itersep.system.errors import UserError
 
 RATE = 16000
 Room = tuple[np.ndarray, float, np.ndarray, np.ndarray]  # edges, T60, three sources, a microphone

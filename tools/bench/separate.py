@@ -12,11 +12,11 @@ import numpy as np
 import torch
 from jsonargparse.typing import PositiveFloat, PositiveInt
 
-from itersep.cli import run_program
-from itersep.inference import Separator
 from itersep.models.blocks.dprnn import DPRNNSpec
 from itersep.models.filterbank import FilterbankSpec
 from itersep.models.iterative import IterativeSeparator
+from itersep.separate.waves import Separator
+from itersep.system.cli import run_program
 
 RATE = 16000
 # The paper's networks (section 3.2) with 1 + 2 blocks; weights change no time.

@@ -7,10 +7,10 @@ import tempfile
 import time
 from pathlib import Path
 
-from itersep.cli import run_program
-from itersep.errors import UserError
 from itersep.simulate.folder import render_set, write_manifest
 from itersep.simulate.mixture import Clips, SimulationSpec, draw_mixture, load_clips
+from itersep.system.cli import run_program
+from itersep.system.errors import UserError
 
 FEWEST = 200  # mixtures whose time stands out from that of starting the processes
 STARTS = 3  # times that the start is timed

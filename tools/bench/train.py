@@ -15,13 +15,13 @@ import torch
 from jsonargparse.typing import PositiveInt
 from torch import Tensor, nn
 
-from itersep.cli import run_program
 from itersep.losses.pit import pit
 from itersep.losses.sdr import snr
 from itersep.models.blocks.dprnn import DPRNNSpec
 from itersep.models.filterbank import FilterbankSpec
 from itersep.models.iterative import IterativeSeparator
 from itersep.models.separator import SeparatorSpec
+from itersep.system.cli import run_program
 from itersep.train.runtime import autocast, can_use_bf16, choose_device, keep_freed_memory, peak_memory_mib
 
 SAMPLE_RATE, LENGTH_S, SOURCES = 16000, 4, 2

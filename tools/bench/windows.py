@@ -11,11 +11,11 @@ from jsonargparse.typing import PositiveFloat, PositiveInt
 from scipy.signal import fftconvolve
 
 import itersep
-from itersep.cli import run_program
 from itersep.data.audio import read_audio
-from itersep.metrics import si_sdr_db
+from itersep.score.metrics import si_sdr_db
+from itersep.separate.windows import WindowSpec
 from itersep.simulate.rir import simulate_rir
-from itersep.stitch import WindowSpec
+from itersep.system.cli import run_program
 
 RATE = 16000
 ORDERS = ([0, 1], [1, 0])

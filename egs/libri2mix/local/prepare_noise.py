@@ -5,11 +5,11 @@ from pathlib import Path
 
 from jsonargparse.typing import PositiveInt
 
-from itersep.cli import run_program
 from itersep.data.librispeech import name_sets
 from itersep.data.prepare import prepare_sets
 from itersep.data.wham import FirstChannel, find_listed
-from itersep.simulate.librimix import read_list
+from itersep.simulate.lists.librimix import read_list
+from itersep.system.cli import run_program
 
 
 def main(wham: str, csv: str, out: str, nj: PositiveInt = 1) -> None:

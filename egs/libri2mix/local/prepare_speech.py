@@ -5,9 +5,9 @@ from pathlib import Path
 
 from jsonargparse.typing import PositiveInt
 
-from itersep.cli import run_program
 from itersep.data.librispeech import name_sets, speech_sets
 from itersep.data.prepare import prepare_sets
+from itersep.system.cli import run_program
 
 
 def main(librispeech: str, parts: str, out: str = "data", nj: PositiveInt = 1) -> None:

@@ -8,10 +8,10 @@ from pathlib import Path
 from jsonargparse.typing import NonNegativeInt, PositiveInt
 from paper.rows import ROWS, PaperRow, compare_configs, read_paper, resolve_configs
 
-from itersep.cli import run_program
-from itersep.errors import UserError
-from itersep.parallel import take_part
 from itersep.report.experiment import leave_out_outdated, read_experiment
+from itersep.system.cli import run_program
+from itersep.system.errors import UserError
+from itersep.system.parallel import take_part
 from itersep.train.config import complete_config
 
 TEST_SET = "test_2mix"

@@ -8,9 +8,9 @@ from paper.rows import ROWS, read_paper
 from paper.scales import compare
 from paper.tables import render_paper
 
-from itersep.cli import command_line, guard, make_parser, parse
 from itersep.report.experiment import read_experiments
 from itersep.report.results import figures_folder, write_results
+from itersep.system.cli import command_line, guard, make_parser, parse
 
 
 def main() -> None:

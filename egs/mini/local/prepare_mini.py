@@ -6,9 +6,9 @@ from pathlib import Path
 
 from jsonargparse.typing import PositiveInt
 
-from itersep.cli import run_program
 from itersep.data.prepare import Recording, find_audio, noise_set, prepare_sets, speech_set, split_speakers
-from itersep.errors import UserError
+from itersep.system.cli import run_program
+from itersep.system.errors import UserError
 
 # Speaker -> pattern of the paths of its files. An id is language and sex, the latter by credits or pitch (x: unsure).
 # Fillets is a dialogue of two fish: -m- marks the lines of the small one, -v- those of the big one.

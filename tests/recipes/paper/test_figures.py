@@ -14,9 +14,9 @@ from paper.rows import PaperNumber, PaperRow, read_paper
 from paper.scales import Compared, compare
 from paper.tables import render_paper
 
-from itersep.metrics import Mean
 from itersep.report.experiment import read_experiments
 from itersep.report.figures import COLOURS
+from itersep.score.metrics import Mean
 
 ROWS = Path(__file__).resolve().parents[3] / "egs/librispeech_nonspeech/local/rows.yaml"
 ITERATIONS = "inference_iterations"

@@ -13,8 +13,8 @@ from paper.rows import PaperNumber, read_paper
 from paper.scales import compare
 from paper.tables import render_paper
 
-from itersep.metrics import Mean, mean_interval
 from itersep.report.experiment import read_experiments
+from itersep.score.metrics import Mean, mean_interval
 
 ROWS = Path(__file__).resolve().parents[3] / "egs/librispeech_nonspeech/local/rows.yaml"
 

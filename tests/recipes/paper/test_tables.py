@@ -14,11 +14,11 @@ from paper.rows import PaperRow, PaperTables, read_paper
 from paper.scales import compare
 from paper.tables import render_paper
 
-from itersep.data.dataset import data_sizes
-from itersep.errors import UserError
-from itersep.metrics import mean_interval
 from itersep.report.experiment import read_experiments
 from itersep.report.results import render_results
+from itersep.score.metrics import mean_interval
+from itersep.system.errors import UserError
+from itersep.train.dataset import data_sizes
 
 ROWS = Path(__file__).resolve().parents[3] / "egs/librispeech_nonspeech/local/rows.yaml"
 Train = Callable[..., Path]

@@ -4,8 +4,8 @@ import statistics
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from itersep.metrics import Mean, mean_interval
 from itersep.report.markdown import format_mean, render_table
+from itersep.score.metrics import Mean, mean_interval
 from paper.rows import PaperNumber
 from paper.scales import Runs
 

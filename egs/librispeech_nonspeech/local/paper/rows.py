@@ -12,9 +12,9 @@ from typing import Any
 
 import yaml
 
-from itersep.cli import parse
-from itersep.errors import UserError
 from itersep.models.cost import count_macs, count_parameters
+from itersep.system.cli import parse
+from itersep.system.errors import UserError
 from itersep.train.config import MAY_CHANGE, config_parser, flatten, plain_config
 
 ROWS = Path(__file__).resolve().parent.parent / "rows.yaml"

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from itersep.data.dataset import data_sizes
-from itersep.metrics import Mean, mean_interval
 from itersep.report.experiment import ExperimentRecord, ScoredSet
-from itersep.report.summary import all_active, mixture_means
-from itersep.score import read_scores
+from itersep.score.metrics import Mean, mean_interval
+from itersep.score.scores import read_scores
+from itersep.score.summary import all_active, mixture_means
 from itersep.train.config import complete_config
+from itersep.train.dataset import data_sizes
 from paper.rows import PaperTables
 
 

@@ -1,1 +1,0 @@
-"""Programs that the installation puts on the path."""

@@ -1,0 +1,1 @@
+"""Separation of recordings and of data directories with a trained model."""

@@ -1,0 +1,1 @@
+"""Trained models for others: the published folder, the Hugging Face Hub, ONNX."""

@@ -1,0 +1,1 @@
+"""Lists of mixtures that others published: the paper's pickle files, LibriMix's tables."""

@@ -1,0 +1,1 @@
+"""What every program shares, and what knows nothing of speech: errors, files, command lines, signals, processes."""
