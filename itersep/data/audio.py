@@ -83,7 +83,7 @@ def write_audio(
         aside.write_bytes(encoded)
 
 
-def encode_audio(samples: np.ndarray, sample_rate: int, kind: str, subtype: Subtype = "PCM_16") -> memoryview:
+def encode_audio(samples: np.ndarray, sample_rate: int, kind: str, subtype: Subtype = "PCM_16") -> bytes:
     """The bytes of an audio file of (T,) in a format such as wav or flac. Raises ValueError like `to_pcm`."""
     if np.issubdtype(samples.dtype, np.floating):
         samples = to_subtype(samples, subtype)
@@ -91,7 +91,7 @@ def encode_audio(samples: np.ndarray, sample_rate: int, kind: str, subtype: Subt
     with held_signals():  # libsndfile calls back to write, and what is raised in there is lost
         soundfile.write(encoded, samples, sample_rate, subtype=subtype, format=kind.upper())
     clear_time(encoded)
-    return encoded.getbuffer()
+    return encoded.getvalue()
 
 
 def clear_time(file: IO[bytes]) -> None:

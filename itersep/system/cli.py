@@ -12,6 +12,7 @@ import re
 import shlex
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from itertools import zip_longest
 from typing import Any
 
@@ -197,7 +198,9 @@ def _take_names_as_utf8() -> None:
 
 
 def _fail(status: int, *lines: str) -> None:
-    """End with lines in which what a file or name may hold can't act on the terminal."""
+    """End with lines in which what a file or name may hold can't act on the terminal; they come last in any log."""
+    with suppress(OSError):
+        sys.stdout.flush()
     for line in lines:
         print("".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in line), file=sys.stderr)
     sys.exit(status)

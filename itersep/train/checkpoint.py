@@ -23,7 +23,7 @@ def save_checkpoint(path: str | Path, state: dict[str, Any], keep: Path | None =
     buffer = io.BytesIO()  # torch turns a full disk into an error without a name; plain writing does not
     torch.save(state, buffer)
     with write_aside(path, keep=keep) as aside:
-        aside.write_bytes(buffer.getbuffer())
+        aside.write_bytes(buffer.getvalue())
 
 
 def load_checkpoint(path: str | Path) -> dict[str, Any]:

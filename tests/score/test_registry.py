@@ -83,7 +83,8 @@ def test_records_of_before_a_metric_keep_their_figures(toy: Metric, record: Path
     assert mixture_means(scores, toy.name) == {i: {} for i in range(len(summary["iterations"]))}
     means = mixture_means(scores, "si_sdr_db")
     for row in summary["iterations"]:
-        assert row["si_sdr_db"] == vars(mean_interval(list(means[row["iteration"]].values())))
+        interval = vars(mean_interval(list(means[row["iteration"]].values())))
+        assert row["si_sdr_db"] == pytest.approx(interval, rel=1e-9)  # SciPy's quantiles differ between versions
 
 
 def test_two_metrics_of_a_name_are_refused() -> None:

@@ -62,7 +62,7 @@ def names(folder: Path) -> list[str]:
 def test_any_format_at_any_rate_keeps_rate_and_length(
     run: Callable, tmp_path: Path, suffix: str, subtype: str, rate: int
 ) -> None:
-    path = record(tmp_path / f"a b{suffix}", rate)
+    path = record(tmp_path / f"a b{suffix}", rate, level=0.1)  # estimates of an untrained model may be louder
     assert run(path) == (0, f"{path} -> {tmp_path}/out/a b_spk1.wav {tmp_path}/out/a b_spk2.wav\n", "")
     for c in (1, 2):
         info = soundfile.info(tmp_path / "out" / f"a b_spk{c}.wav")
