@@ -1,0 +1,113 @@
+"""What a trained network is given of a recording: its sound, without what lies below the voice and without pauses.
+
+A network that was trained on seconds that are never silent falls apart where most of what it is given is a pause, or
+where an offset or hum is stronger than the voices. Both are kept from it here, in torch, so that the separation of
+data, of recordings and the ONNX export have the same; training has neither, and goes without.
+"""
+
+from collections.abc import Iterator
+
+import torch
+import torch.nn.functional as F
+from scipy.signal import firwin, kaiserord
+from torch import Tensor, nn
+
+from itersep.models.iterative import IterativeSeparator
+
+LOW_HZ = 68.0  # between hum of 60 Hz and the lowest voices
+SLOPE_HZ = 16.0  # from what is taken away to what is left
+RIPPLE_DB = 46.0  # of the low-pass that is taken away
+BLOCK_S = 0.016  # for which it is decided whether there is sound
+LOUD_S = 0.5  # the loudest time so long is what blocks are compared with; a slam or a click is shorter
+THRESHOLD_DB = -30.0  # of a block's level over that of the loudest time
+SHORTEST_S = 0.4  # pause
+MARGIN_BLOCKS = 1  # of a pause that stay with the sound on each side
+PEAK = 0.9  # of what the network is given: the loudest that its training mixtures are
+FAINTEST = 1e-3  # a peak from which on it is brought to PEAK in full; fainter ones are amplified as much
+
+
+class LowCut(nn.Module):
+    """Takes away what lies below the voice: offsets, rumble, and hum of the mains; linear phase, no delay.
+
+    It subtracts a low-pass, which is computed at every ``hop``-th sample and interpolated by the same filter. At both
+    ends the filter has the samples that there are, with weights that add up to one, so that an offset goes whole.
+    """
+
+    def __init__(self, sample_rate: int) -> None:
+        super().__init__()
+        self.hop = max(1, int(sample_rate / (8 * LOW_HZ)))
+        taps = torch.ones(1)  # at a rate that holds no voice, all is low
+        if sample_rate > 2 * (LOW_HZ + SLOPE_HZ):
+            count, beta = kaiserord(RIPPLE_DB, SLOPE_HZ / (sample_rate / 2))
+            taps = torch.from_numpy(firwin(count | 1, LOW_HZ, window=("kaiser", beta), fs=sample_rate)).float()
+        self.register_buffer("taps", taps[None, None], persistent=False)
+
+    def forward(self, wave: Tensor) -> Tensor:
+        """(B, T) -> (B, T)."""
+        return wave - self._smooth(wave) / self._smooth(torch.ones_like(wave))
+
+    def _smooth(self, wave: Tensor) -> Tensor:
+        half, length = self.taps.shape[-1] // 2, wave.shape[-1]
+        padded = F.pad(wave[:, None], (half, half + self.hop))  # one frame past the end, to interpolate up to it
+        frames = F.conv1d(padded, self.taps, stride=self.hop)
+        return F.conv_transpose1d(frames, self.taps, stride=self.hop)[:, 0, half : half + length]
+
+
+def find_sound(wave: Tensor, sample_rate: int) -> Tensor:
+    """Which samples of (T,) belong to sound, (T,) bool, and not to a pause; all of them where all are zero.
+
+    A block is sound where its level is within `THRESHOLD_DB` of the loudest time of `LOUD_S`, which does not depend on
+    how much silence there is. Shorter pauses than `SHORTEST_S` are sound too.
+    """
+    length, block = wave.shape[0], max(1, round(BLOCK_S * sample_rate))
+    blocks = F.pad(wave, (0, (-length) % block)).view(1, -1, block)
+    level = blocks.square().mean(-1).sqrt()
+    many = round(LOUD_S / BLOCK_S)
+    loudest = F.avg_pool1d(F.pad(level, (many - 1, many - 1)), many, stride=1).max()
+    loud = (level >= loudest * 10 ** (THRESHOLD_DB / 20)).to(wave.dtype)
+    reach = round(SHORTEST_S / BLOCK_S / 2)
+    closed = _widen(F.pad(loud, (2 * reach, 2 * reach)), reach)  # as if silence were around the recording
+    closed = -_widen(-closed, reach)[:, 2 * reach : -2 * reach]
+    sound = _widen(closed, MARGIN_BLOCKS) > 0
+    return sound.unsqueeze(-1).expand(-1, -1, block).reshape(-1)[:length]
+
+
+def _widen(x: Tensor, reach: int) -> Tensor:
+    """The largest of ``reach`` values on each side, (1, L) -> (1, L)."""
+    return F.max_pool1d(x, 2 * reach + 1, stride=1, padding=reach)
+
+
+def find_gain(sound: Tensor) -> Tensor:
+    """The factor that brings a signal to the level that networks are trained at; a faint one not in full."""
+    return PEAK / sound.abs().max().clamp_min(FAINTEST)
+
+
+class SoundOnly(nn.Module):
+    """A trained network that is given the sound of a recording alone.
+
+    In pauses, the estimates are an even share of what is left of the recording.
+
+    Args:
+        network: in evaluation mode
+    """
+
+    def __init__(self, network: IterativeSeparator) -> None:
+        super().__init__()
+        self.network, self.low_cut = network, LowCut(network.sample_rate)
+
+    def iterate(self, mix: Tensor, iterations: int | None = None) -> Iterator[list[Tensor]]:
+        """Yield the estimates [(1, C, T)] of one recording (1, T) after each iteration, as the network does."""
+        clean = self.low_cut(mix)
+        index = find_sound(clean[0], self.network.sample_rate).nonzero()[:, 0]
+        torch._check(index.shape[0] > 0)  # for export, which cannot know that there is sound
+        sound = clean[:, index]
+        gain = find_gain(sound)
+        shares = (clean[:, None] / self.network.sources).repeat(1, self.network.sources, 1)
+        for layers in self.network.iterate(sound * gain, iterations):
+            yield [shares.index_copy(2, index, layers[-1] / gain)]
+
+    def forward(self, mix: Tensor, iterations: int | None = None) -> Tensor:
+        """Estimates of the last iteration: (1, T) -> (1, C, T)."""
+        for layers in self.iterate(mix, iterations):
+            last = layers[-1]
+        return last
