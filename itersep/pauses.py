@@ -7,27 +7,26 @@ import numpy as np
 import torch
 
 from itersep.errors import UserError
-from itersep.models.sound import BLOCK_S, LowCut, find_sound
+from itersep.models.sound import BLOCK_S, Ear
 
 SPAN_S = 30.0  # decided on at a time; what is loud is told from one span more on each side
 
 
 def hear(blocks: Iterable[np.ndarray], sample_rate: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Spans (n,) of a recording without what lies below the voice, and which of their samples are sound, bool.
+    """Spans (n,) of a recording as an `Ear` hears them, and which of their samples are sound, bool.
 
     ``blocks`` are its samples in pieces of any size. Three spans are held at a time. A span is without sound where
     there is none in those beside it. Raises UserError where a sample is not a finite number.
     """
     block = max(1, round(BLOCK_S * sample_rate))
-    low_cut, nothing = LowCut(sample_rate), np.zeros(0, dtype=np.float32)
+    ear, nothing = Ear(sample_rate), np.zeros(0, dtype=np.float32)
     before, span = nothing, nothing
     for after in chain(_regroup(blocks, block * round(SPAN_S / BLOCK_S)), [nothing]):
         around = torch.from_numpy(np.concatenate([before, span, after]))
         if len(span):
-            clean = low_cut(around[None])[0]
-            sound = find_sound(clean, sample_rate) & bool(clean.any())
+            clean, sound = ear(around)
             here = slice(len(before), len(before) + len(span))
-            yield clean[here].numpy(), sound[here].numpy()
+            yield clean[here].numpy(), (sound & clean.any())[here].numpy()
         before, span = span, after
 
 

@@ -14,32 +14,33 @@ from torch import Tensor, nn
 
 from itersep.models.iterative import IterativeSeparator
 
-LOW_HZ = 68.0  # between hum of 60 Hz and the lowest voices
-SLOPE_HZ = 16.0  # from what is taken away to what is left
+OFFSET_HZ = 10.0  # below: an offset, which is always taken away
+VOICE_HZ = 68.0  # above: voices; between hum of 60 Hz and the lowest of them
+SLOPES_HZ = {OFFSET_HZ: 10.0, VOICE_HZ: 16.0}  # from what is taken away to what is left
 RIPPLE_DB = 46.0  # of the low-pass that is taken away
+STRONG_DB = -15.0  # hum and rumble over the rest of the sound, from which on they are taken away
 BLOCK_S = 0.016  # for which it is decided whether there is sound
 LOUD_S = 0.5  # the loudest time so long is what blocks are compared with; a slam or a click is shorter
-THRESHOLD_DB = -35.0  # of a block's level over that of the loudest time
+THRESHOLD_DB = -28.0  # of a block's level over that of the loudest time
 SHORTEST_S = 0.4  # pause
-MARGIN_BLOCKS = 1  # of a pause that stay with the sound on each side
 PEAK = 0.9  # of what the network is given: the loudest that its training mixtures are
 FAINTEST = 1e-3  # a peak from which on it is brought to PEAK in full; fainter ones are amplified as much
 
 
-class LowCut(nn.Module):
-    """Takes away what lies below the voice: offsets, rumble, and hum of the mains; linear phase, no delay.
+class HighPass(nn.Module):
+    """What lies above a frequency of `SLOPES_HZ`; linear phase, no delay.
 
     It subtracts a low-pass, which is computed at every ``hop``-th sample and interpolated by the same filter. At both
     ends the filter has the samples that there are, with weights that add up to one, so that an offset goes whole.
     """
 
-    def __init__(self, sample_rate: int) -> None:
+    def __init__(self, cutoff_hz: float, sample_rate: int) -> None:
         super().__init__()
-        self.hop = max(1, int(sample_rate / (8 * LOW_HZ)))
-        taps = torch.ones(1)  # at a rate that holds no voice, all is low
-        if sample_rate > 2 * (LOW_HZ + SLOPE_HZ):
-            count, beta = kaiserord(RIPPLE_DB, SLOPE_HZ / (sample_rate / 2))
-            taps = torch.from_numpy(firwin(count | 1, LOW_HZ, window=("kaiser", beta), fs=sample_rate)).float()
+        self.hop = max(1, int(sample_rate / (8 * cutoff_hz)))
+        taps = torch.ones(1)  # at so low a rate, nothing lies above
+        if sample_rate > 2 * (cutoff_hz + SLOPES_HZ[cutoff_hz]):
+            count, beta = kaiserord(RIPPLE_DB, SLOPES_HZ[cutoff_hz] / (sample_rate / 2))
+            taps = torch.from_numpy(firwin(count | 1, cutoff_hz, window=("kaiser", beta), fs=sample_rate)).float()
         self.register_buffer("taps", taps[None, None], persistent=False)
 
     def forward(self, wave: Tensor) -> Tensor:
@@ -51,6 +52,29 @@ class LowCut(nn.Module):
         padded = F.pad(wave[:, None], (half, half + self.hop))  # one frame past the end, to interpolate up to it
         frames = F.conv1d(padded, self.taps, stride=self.hop)
         return F.conv_transpose1d(frames, self.taps, stride=self.hop)[:, 0, half : half + length]
+
+
+class Ear(nn.Module):
+    """Hears a recording: takes away what is no voice and strong below them, and finds where there is sound.
+
+    An offset goes always; preparation takes it out of the data that networks are trained with. Hum of the mains and
+    rumble go where they are stronger than in such data. Weaker ones harm nothing, and may belong to what is recorded:
+    a reference of LibriSpeech has up to -12 dB of them.
+    """
+
+    def __init__(self, sample_rate: int) -> None:
+        super().__init__()
+        self.sample_rate = sample_rate
+        self.offset, self.low = HighPass(OFFSET_HZ, sample_rate), HighPass(VOICE_HZ, sample_rate)
+
+    def forward(self, wave: Tensor) -> tuple[Tensor, Tensor]:
+        """(T,) -> what is left of it, (T,), and which of its samples are sound, (T,) bool."""
+        level = self.offset(wave[None])
+        voices = self.low(level)[0]
+        low = level[0] - voices
+        sound = find_sound(voices, self.sample_rate)
+        strong = (low * sound).square().sum() > 10 ** (STRONG_DB / 10) * (voices * sound).square().sum()
+        return voices + low * ~strong, sound
 
 
 def find_sound(wave: Tensor, sample_rate: int) -> Tensor:
@@ -66,9 +90,8 @@ def find_sound(wave: Tensor, sample_rate: int) -> Tensor:
     loudest = F.avg_pool1d(F.pad(level, (many - 1, many - 1)), many, stride=1).max()
     loud = (level >= loudest * 10 ** (THRESHOLD_DB / 20)).to(wave.dtype)
     reach = round(SHORTEST_S / BLOCK_S / 2)
-    closed = _widen(F.pad(loud, (2 * reach, 2 * reach)), reach)  # as if silence were around the recording
-    closed = -_widen(-closed, reach)[:, 2 * reach : -2 * reach]
-    sound = _widen(closed, MARGIN_BLOCKS) > 0
+    joined = _widen(F.pad(loud, (2 * reach, 2 * reach)), reach)  # as if silence were around the recording
+    sound = -_widen(-joined, reach)[:, 2 * reach : -2 * reach] > 0
     return sound.unsqueeze(-1).expand(-1, -1, block).reshape(-1)[:length]
 
 
@@ -93,16 +116,16 @@ class SoundOnly(nn.Module):
 
     def __init__(self, network: IterativeSeparator) -> None:
         super().__init__()
-        self.network, self.low_cut = network, LowCut(network.sample_rate)
+        self.network, self.ear = network, Ear(network.sample_rate)
 
     def iterate(self, mix: Tensor, iterations: int | None = None) -> Iterator[list[Tensor]]:
         """Yield the estimates [(1, C, T)] of one recording (1, T) after each iteration, as the network does."""
-        clean = self.low_cut(mix)
-        index = find_sound(clean[0], self.network.sample_rate).nonzero()[:, 0]
+        clean, is_sound = self.ear(mix[0])
+        index = is_sound.nonzero()[:, 0]
         torch._check(index.shape[0] > 0)  # for export, which cannot know that there is sound
-        sound = clean[:, index]
+        sound = clean[None, index]
         gain = find_gain(sound)
-        shares = (clean[:, None] / self.network.sources).repeat(1, self.network.sources, 1)
+        shares = (clean / self.network.sources).repeat(1, self.network.sources, 1)
         for layers in self.network.iterate(sound * gain, iterations):
             yield [shares.index_copy(2, index, layers[-1] / gain)]
 
