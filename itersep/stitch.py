@@ -36,11 +36,12 @@ class WindowSpec:
     """Windows of a recording.
 
     Args:
-        length_s: length; longer ones hold more speech to tell the voices by, and lose less to the overlaps
+        length_s: seconds of sound; longer ones hold more speech to tell the voices by, shorter ones are more like what
+            networks are trained on
         overlap_s: what a window shares with the next; None: half of it
     """
 
-    length_s: float = 16.0
+    length_s: float = 8.0
     overlap_s: float | None = None
 
     def __post_init__(self) -> None:

@@ -21,8 +21,9 @@ RIPPLE_DB = 46.0  # of the low-pass that is taken away
 STRONG_DB = -15.0  # hum and rumble over the rest of the sound, from which on they are taken away
 BLOCK_S = 0.016  # for which it is decided whether there is sound
 LOUD_S = 0.5  # the loudest time so long is what blocks are compared with; a slam or a click is shorter
-THRESHOLD_DB = -28.0  # of a block's level over that of the loudest time
-SHORTEST_S = 0.4  # pause
+PAUSE_DB = -28.0  # a block's level over that of the loudest time, below which it may be of a pause
+PAUSE_S = 0.6  # shorter pauses are kept
+EDGE_DB = -35.0  # below this, a recording has not begun yet, or is over, however short the time
 PEAK = 0.9  # of what the network is given: the loudest that its training mixtures are
 FAINTEST = 1e-3  # a peak from which on it is brought to PEAK in full; fainter ones are amplified as much
 
@@ -80,19 +81,21 @@ class Ear(nn.Module):
 def find_sound(wave: Tensor, sample_rate: int) -> Tensor:
     """Which samples of (T,) belong to sound, (T,) bool, and not to a pause; all of them where all are zero.
 
-    A block is sound where its level is within `THRESHOLD_DB` of the loudest time of `LOUD_S`, which does not depend on
-    how much silence there is. Shorter pauses than `SHORTEST_S` are sound too.
+    The level of each block is compared with the loudest time of `LOUD_S`, which does not depend on how much silence
+    there is. A pause has `PAUSE_S` or more below `PAUSE_DB`; what comes before the first and after the last block above
+    `EDGE_DB` is one too.
     """
     length, block = wave.shape[0], max(1, round(BLOCK_S * sample_rate))
     blocks = F.pad(wave, (0, (-length) % block)).view(1, -1, block)
-    level = blocks.square().mean(-1).sqrt()
+    level = blocks.square().mean(-1).sqrt()  # (1, L)
     many = round(LOUD_S / BLOCK_S)
     loudest = F.avg_pool1d(F.pad(level, (many - 1, many - 1)), many, stride=1).max()
-    loud = (level >= loudest * 10 ** (THRESHOLD_DB / 20)).to(wave.dtype)
-    reach = round(SHORTEST_S / BLOCK_S / 2)
-    joined = _widen(F.pad(loud, (2 * reach, 2 * reach)), reach)  # as if silence were around the recording
-    sound = -_widen(-joined, reach)[:, 2 * reach : -2 * reach] > 0
-    return sound.unsqueeze(-1).expand(-1, -1, block).reshape(-1)[:length]
+    loud, heard = ((level >= loudest * 10 ** (db / 20)).to(wave.dtype) for db in (PAUSE_DB, EDGE_DB))
+    reach = round(PAUSE_S / BLOCK_S / 2)
+    joined = _widen(F.pad(loud, (reach, reach), value=1.0), reach)
+    joined = -_widen(-joined, reach)[:, reach:-reach]
+    inside = heard.cumsum(-1) * heard.flip(-1).cumsum(-1).flip(-1)
+    return (joined * inside > 0).unsqueeze(-1).expand(-1, -1, block).reshape(-1)[:length]
 
 
 def _widen(x: Tensor, reach: int) -> Tensor:
