@@ -6,6 +6,7 @@ from typing import Literal
 
 from jsonargparse.typing import NonNegativeInt, PositiveInt
 
+from itersep.models.sound import SoundOnly
 from itersep.separate.folder import Separation, files_sha256, model_sha256, read_gains, read_mixtures, separate_set
 from itersep.separate.waves import load_network
 from itersep.system.cli import command_line, run_program
@@ -44,7 +45,7 @@ def main(
         device=place,
     )
     notes = {"command": command_line().removesuffix(f" --part {part}"), "trained_for": network.iterations}
-    done = separate_set(network.to(place), mixtures, out, made_by, notes, nj, part)
+    done = separate_set(SoundOnly(network).to(place), mixtures, out, made_by, notes, nj, part)
     what = f"{done} separated now" if done else "all there, nothing to do"
     what += f" by part {part}" * bool(part)
     print(f"{out}: {len(mixtures)} mixtures, {made_by.iterations} iterations; {what}")

@@ -10,6 +10,8 @@ from torch import Tensor
 
 from itersep.data.audiofile import as_float
 from itersep.models.iterative import IterativeSeparator
+from itersep.models.sound import find_gain
+from itersep.separate.pauses import Pauses, hear
 from itersep.separate.resample import rate_ratio, resample
 from itersep.separate.stopping import change_db
 from itersep.separate.windows import Stitcher, WindowSpec, cut_windows
@@ -18,15 +20,13 @@ from itersep.train.checkpoint import load_model
 from itersep.train.runtime import choose_device
 
 PRETRAINED = Path(__file__).parent.parent / "pretrained"  # the model that comes with the package: a folder in there
-PEAK = 0.9  # of what the network is given: the loudest that its training mixtures are
-FAINTEST = 1e-3  # a window's peak from which on it is brought to PEAK in full; fainter ones are amplified as much
 EARLIEST_END = 2  # iterations; it takes two to see a change
 
 Wave = TypeVar("Wave", np.ndarray, Tensor)
 
 
 class Piece(NamedTuple):
-    """The estimates (C, T) of a part of a recording, and the iterations that its window took."""
+    """The estimates (C, T) of a part of a recording, and the iterations that its window took; 0 for a pause."""
 
     est: np.ndarray
     iterations: int
@@ -109,7 +109,7 @@ class Separator:
     ) -> Iterator[Piece]:
         """`separate` for a recording that comes in blocks (n,) of any size: estimates as they are done.
 
-        No more than a few windows are held, however long the recording.
+        No more than a few windows and a minute and a half are held, however long the recording.
         """
         if not 1 <= sample_rate == int(sample_rate):
             raise ValueError(f"the sample rate must be a whole number of hertz, not {sample_rate}")
@@ -137,20 +137,19 @@ class Separator:
         self, blocks: Iterable[np.ndarray], sample_rate: int, iterations: int, until_change_db: float | None
     ) -> Iterator[Piece]:
         length, overlap = self.windows.samples(sample_rate)
-        stitcher = Stitcher(overlap, sample_rate)
-        for window, last in cut_windows(blocks, length, overlap):
-            est, used = self._separate_window(window, sample_rate, iterations, until_change_db)
-            yield Piece(stitcher.join(est, last).numpy(), used)
+        stitcher, pauses = Stitcher(overlap, sample_rate), Pauses(self.sources)
+        for window, last in cut_windows(pauses.cut(hear(blocks, sample_rate)), length, overlap):
+            est, used = torch.zeros(self.sources, 0), 0
+            if len(window):
+                est, used = self._separate_window(window, sample_rate, iterations, until_change_db)
+            yield Piece(pauses.fill(stitcher.join(est, last).numpy(), last), used)
 
     @torch.inference_mode()
     def _separate_window(
         self, window: np.ndarray, sample_rate: int, iterations: int, until_change_db: float | None
     ) -> tuple[Tensor, int]:
-        peak = float(np.abs(window).max(initial=0.0))
-        if not np.isfinite(peak):
-            raise UserError("the recording holds samples that are not finite numbers; mend it")
         up, down = rate_ratio(sample_rate, self.sample_rate)
-        gain = PEAK / max(peak, FAINTEST)
+        gain = float(find_gain(torch.from_numpy(window)))
         mix = torch.from_numpy(resample(window[None] * gain, up, down))
         device = next(self.network.parameters()).device
         est, used = iterate_until(self.network, mix.to(device), iterations, until_change_db)

@@ -36,11 +36,12 @@ class WindowSpec:
     """Windows of a recording.
 
     Args:
-        length_s: length; longer ones hold more speech to tell the voices by, and lose less to the overlaps
+        length_s: seconds of sound; longer ones hold more speech to tell the voices by, shorter ones are more like what
+            networks are trained on
         overlap_s: what a window shares with the next; None: half of it
     """
 
-    length_s: float = 16.0
+    length_s: float = 8.0
     overlap_s: float | None = None
 
     def __post_init__(self) -> None:
@@ -59,14 +60,19 @@ class WindowSpec:
         return max(2, round(self.length_s * sample_rate)), max(1, round(self.overlap_s * sample_rate))
 
 
-def cut_windows(blocks: Iterable[np.ndarray], length: int, overlap: int) -> Iterator[tuple[np.ndarray, bool]]:
-    """Windows (T,) of ``length`` that begin ``length - overlap`` apart, and whether each is the last.
+def cut_windows(blocks: Iterable[np.ndarray | None], length: int, overlap: int) -> Iterator[tuple[np.ndarray, bool]]:
+    """Windows (T,) of ``length`` that begin ``length - overlap`` apart, and whether each is the last of its stretch.
 
-    ``blocks`` are the recording's samples in pieces of any size, and no more than a window and a block are held. The
-    last window is longer than ``overlap``, unless it is the only one.
+    ``blocks`` are samples in pieces of any size, and no more than a window and a block are held. A None among them
+    ends a stretch: what follows does not overlap with what came before. The last window of a stretch is longer than
+    ``overlap`` unless it is the only one, and empty where the stretch is.
     """
-    held = np.zeros(0, dtype=np.float32)
+    held = nothing = np.zeros(0, dtype=np.float32)
     for block in blocks:
+        if block is None:
+            yield held, True
+            held = nothing
+            continue
         held = np.concatenate([held, np.asarray(block, dtype=np.float32)])
         while len(held) > length:
             yield held[:length], False
@@ -83,19 +89,26 @@ class Stitcher:
         self._tail: Tensor | None = None
 
     def join(self, est: Tensor, last: bool) -> Tensor:
-        """The next window's estimates (C, T) to the samples (C, n) that are done, all of them if it is the ``last``."""
+        """The next window's estimates (C, T) to the samples (C, n) that are done, all of them if it is the ``last``.
+
+        After the last of a stretch comes the first of another, whose speakers are told by their voices alone.
+        """
+        if not est.shape[-1]:
+            return est
         spectra = self.voices.measure(est)
         tail, overlap = self._tail, self.overlap
+        if self.voices.windows:
+            head = est[:, :overlap]
+            order = best_permutation(self.match(head, torch.zeros_like(head) if tail is None else tail, spectra)[None])
+            est, spectra = est[order[0]], spectra[order[0]]
         if tail is not None:
-            order = best_permutation(self.match(est[:, :overlap], tail, spectra)[None])[0]
-            est, spectra = est[order], spectra[order]
             fade = (torch.arange(overlap) + 0.5) / overlap
             faded = tail + fade * (est[:, :overlap] - tail)  # exact where both are equal
             est = torch.cat([faded, est[:, overlap:]], dim=1)
         self.voices.add(spectra, est)
+        self._tail = None if last else est[:, -overlap:]
         if last:
             return est
-        self._tail = est[:, -overlap:]
         return est[:, :-overlap]
 
     def match(self, head: Tensor, tail: Tensor, spectra: Tensor) -> Tensor:
@@ -120,7 +133,7 @@ class Voices:
         self._window = torch.hann_window(frame)
         self._bands = mel_bands(frame, sample_rate, highest)
         self._sum: Tensor | float = 0.0
-        self._energy, self._length, self._windows = 0.0, 0, 0
+        self._energy, self._length, self.windows = 0.0, 0, 0
 
     @property
     def power(self) -> float:
@@ -136,7 +149,7 @@ class Voices:
     def add(self, spectra: Tensor, est: Tensor) -> None:
         """Remember a window: its spectra (C, BANDS) and estimates (C, T) in the order of the speakers."""
         self._sum = self._sum + spectra
-        self._windows += 1
+        self.windows += 1
         self._energy += float(est.square().sum())
         self._length += est.shape[-1]
 
@@ -146,7 +159,7 @@ class Voices:
         Levels are left out: a speaker may turn away. Each spectrum has as much to say as its share of the amplitude,
         since that of an estimate in which nobody speaks is that of the noise. Voices that are alike decide nothing.
         """
-        known = self._sum / self._windows
+        known = self._sum / self.windows
         floor = FLOOR * known.sum(0).mean() + TINY
         common = _shape(known, floor).mean(0)
         old, new = (_shape(power, floor) - common for power in (known, spectra))

@@ -3,15 +3,19 @@
 import copy
 import logging
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
+from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from itersep.models.iterative import IterativeSeparator
 from itersep.models.norm import NORM_EPS, GlobalNorm
+from itersep.models.sound import Cut, SoundOnly
 from itersep.system.errors import UserError
 from itersep.system.files import write_aside
 
@@ -42,31 +46,49 @@ def export_onnx(model: IterativeSeparator, path: str | Path, sample_rate: int, i
 
 
 def compare(content: bytes, network: nn.Module, lengths: Iterable[int]) -> dict[int, float]:
-    """Largest difference between onnxruntime and torch on noise of each length: length -> difference."""
+    """Largest difference between onnxruntime and torch at each length: length -> difference; NaN if there is a NaN.
+
+    They are given noise with a pause in its second third, and silence.
+    """
     onnxruntime = _import("onnxruntime")
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = torch.get_num_threads()
     session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
     generator, differences = torch.Generator().manual_seed(0), {}
     for length in lengths:
-        mix = torch.rand(1, length, generator=generator) * 2 - 1
-        with torch.no_grad():
-            expected = network(mix)
-        (est,) = session.run(None, {"mix": mix.numpy()})
-        differences[length] = (torch.from_numpy(est) - expected).abs().max().item()
+        noise = torch.rand(1, length, generator=generator) * 2 - 1
+        noise[:, length // 3 : length * 2 // 3] = 0
+        worst = []
+        for mix in (noise, torch.zeros(1, length)):
+            with torch.no_grad():
+                expected = network(mix)
+            (est,) = session.run(None, {"mix": mix.numpy()})
+            worst.append((torch.from_numpy(est) - expected).abs().max())
+        differences[length] = torch.stack(worst).max().item()
     return differences
 
 
 class _Unrolled(nn.Module):
-    """So many iterations of a model, on the CPU, in evaluation mode."""
+    """So many iterations of a model on the sound of a recording, on the CPU, in evaluation mode."""
 
     def __init__(self, model: IterativeSeparator, iterations: int) -> None:
         super().__init__()
-        self.model, self.iterations = copy.deepcopy(model).cpu(), iterations
+        self.model, self.iterations = SoundOnly(copy.deepcopy(model).cpu()), iterations
         self.eval()
 
     def forward(self, mix: Tensor) -> Tensor:
         return self.model(mix, self.iterations)
+
+
+class _Part(nn.Module):
+    """A function of a module's, to be exported on its own."""
+
+    def __init__(self, module: nn.Module, function: Callable[..., Tensor | tuple[Tensor, ...]]) -> None:
+        super().__init__()
+        self.module, self.function = module, function
+
+    def forward(self, *inputs: Tensor) -> Tensor | tuple[Tensor, ...]:
+        return self.function(*inputs)
 
 
 class _OnnxLSTM(nn.Module):
@@ -102,7 +124,8 @@ class _OnnxNorm(nn.Module):
     """Stands for a GlobalNorm while exporting.
 
     onnxruntime's own node for it adds everything up in one float: over some seconds that costs three digits. Means of
-    means keep them.
+    means keep them. The exporter takes a sum with 1e-8 for one with nothing, and silence would be divided by zero: here
+    a quotient has 1 added to it.
     """
 
     def __init__(self, norm: GlobalNorm) -> None:
@@ -112,7 +135,8 @@ class _OnnxNorm(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(B, ..., N) -> (B, ..., N)."""
         x = x - self._mean(x)
-        return x / (self._mean(x.square()) + NORM_EPS).sqrt() * self.gain + self.offset
+        power = (self._mean(x.square()) / NORM_EPS + 1) * NORM_EPS
+        return x / power.sqrt() * self.gain + self.offset
 
     def _mean(self, x: Tensor) -> Tensor:
         for axis in range(x.ndim - 1, 0, -1):
@@ -130,24 +154,61 @@ STAND_INS = {nn.LSTM: _OnnxLSTM, GlobalNorm: _OnnxNorm}
 
 
 def _to_onnx(network: _Unrolled, sample_rate: int) -> bytes:
+    """The graph: three that are exported apart and joined.
+
+    How much sound there is depends on the samples, and the exporter refuses what a network may do with a length that it
+    cannot know, such as choosing among ways to convolve. A part of its own has a length like any other.
+    """
+    onnx = _import("onnx")
     _import("onnxscript")
     network = copy.deepcopy(network)
     for module in list(network.modules()):
         for name, child in module.named_children():
             if type(child) in STAND_INS:
                 setattr(module, name, STAND_INS[type(child)](child))
+    model, iterations = network.model, network.iterations
+    length = _example_length(model.network)
     with _quiet(), torch.no_grad():
-        program = torch.onnx.export(
-            network,
-            (torch.zeros(1, _example_length(network.model)),),
-            input_names=["mix"],
-            output_names=["est"],
-            dynamic_shapes={"mix": {1: "T"}},
-            dynamo=True,
-            verbose=False,
-        )
-    program.model.metadata_props["sample_rate"] = str(sample_rate)
-    return program.model_proto.SerializeToString()
+        cut = model.cut(torch.zeros(1, length))
+        separate = _Part(model.network, partial(model.network, iterations=iterations))
+        est = torch.zeros_like(cut.shares)
+        names = Cut._fields
+        graphs = [
+            _export(_Part(model.ear, model.cut), {"mix": torch.zeros(1, length)}, names),
+            _export(separate, {"sound": cut.sound}, ["voices"]),
+            _export(_Part(model, model.fill), {"voices": est} | dict(zip(names[1:], cut[1:], strict=True)), ["est"]),
+        ]
+    whole = graphs[0]
+    for k, graph in enumerate(graphs[1:], start=1):
+        _name_lengths(graph, f"{k}_")
+        graph = onnx.compose.add_prefix(graph, f"{k}_", rename_inputs=False, rename_outputs=False)
+        taken = {value.name for value in graph.graph.input}
+        left = [value.name for value in (*whole.graph.output, *graph.graph.output) if value.name not in taken]
+        whole = onnx.compose.merge_models(whole, graph, io_map=[(name, name) for name in taken], outputs=left)
+    onnx.helper.set_model_props(whole, {"sample_rate": str(sample_rate)})
+    return whole.SerializeToString()
+
+
+def _export(part: nn.Module, inputs: dict[str, Tensor], outputs: Sequence[str]) -> Any:
+    """The graph of a part, in which the last axis of each input may have any length."""
+    program = torch.onnx.export(
+        part,
+        tuple(inputs.values()),
+        input_names=list(inputs),
+        output_names=list(outputs),
+        dynamic_shapes=(tuple({x.ndim - 1: torch.export.Dim.DYNAMIC} if x.ndim else None for x in inputs.values()),),
+        dynamo=True,
+        verbose=False,
+    )
+    return program.model_proto
+
+
+def _name_lengths(graph: Any, prefix: str) -> None:
+    """Name a graph's symbolic lengths apart from those of others: where they are joined, a name is one length."""
+    for value in (*graph.graph.input, *graph.graph.output, *graph.graph.value_info):
+        for dim in value.type.tensor_type.shape.dim:
+            if dim.dim_param:
+                dim.dim_param = prefix + dim.dim_param
 
 
 def _example_length(model: IterativeSeparator) -> int:
@@ -157,9 +218,9 @@ def _example_length(model: IterativeSeparator) -> int:
     return frames * hop - window + 1 + hop // 2  # and about half a hop
 
 
-def _import(name: str) -> object:
+def _import(name: str) -> Any:
     try:
-        return __import__(name)
+        return import_module(name)
     except ImportError:
         raise UserError(f"export needs the package {name}: pip install '.[export]' in itersep's folder") from None
 
