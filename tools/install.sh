@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Make tools/venv, with itersep and everything that its recipes and tests need. Does nothing where that is done.
+# Make tools/venv, with itersep and the packages of its recipes and tests. Does nothing if it is complete.
 # usage: tools/install.sh       (PYTHON=/path/to/python3.13 chooses the interpreter)
 set -euo pipefail
 
@@ -9,7 +9,7 @@ venv=$tools/venv
 cpu_index=https://download.pytorch.org/whl/cpu
 die() { echo "install.sh: $*" >&2; exit 1; }
 
-# The mark is written last. A clone that was moved, or other requirements, make it stale.
+# The mark is written last. Moving the clone or changing the requirements makes it stale.
 mark="$root $(sha256sum < "$root/setup.py")"
 is_done() { [ "$(cat "$venv/.done" 2> /dev/null)" = "$mark" ]; }
 is_done && exit 0
@@ -38,15 +38,15 @@ echo "Installing into $venv (Python $version); this takes minutes, once."
 [ "$(cat "$venv/.root" 2> /dev/null)" = "$root" ] || "$python" -m venv --clear "$venv"
 echo "$root" > "$venv/.root"
 
-# pip's progress is shown, its complaints are kept.
+# pip's progress is shown, and its messages are kept.
 install() { "$venv/bin/python" -m pip install --disable-pip-version-check --retries 2 "$@" 2> "$venv/pip.err"; }
 reachable() { timeout 5 "$python" -c 'import sys, urllib.request as u; u.urlopen(sys.argv[1])' "$1" 2> /dev/null; }
 
-# Without an NVIDIA driver, wheels without CUDA spare gigabytes; their server is not to be had everywhere. torchaudio has
-# to come from there too: PyPI's loads beside PyPI's torch alone.
+# Without an NVIDIA driver, wheels without CUDA save gigabytes; their server is not reachable everywhere. torchaudio must
+# come from there too, because PyPI's loads only beside PyPI's torch.
 if ! command -v nvidia-smi > /dev/null && [ ! -e /proc/driver/nvidia/version ] && reachable "$cpu_index/torch/"; then
   mapfile -t pair < <(grep -oE '"torch(audio)?[<>=][^"]*' "$root/setup.py" | tr -d '"')
-  install --index-url "$cpu_index" "${pair[@]}" || echo "No CPU wheels to be had there; taking PyPI's."
+  install --index-url "$cpu_index" "${pair[@]}" || echo "No CPU wheels found there; installing PyPI's."
 fi
 install --editable "${root}[recipes,tests]" || die "pip failed ($(grep -o -m1 'ERROR: .*' "$venv/pip.err" \
   || echo 'no reason given')); look at the network and the disk, and run it again (its messages: $venv/pip.err)"

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Build gpuRIR, the paper's room simulator, from its repository into tools/venv, for 'engine: gpurir' of a simulation.
-# It is optional: itersep's own engine needs none of it. Needs an NVIDIA GPU, the CUDA toolkit, a C++ compiler, network.
-# gpuRIR is under the AGPL-3.0, another licence than itersep's: read it before you pass on what contains gpuRIR.
+# It is optional: itersep's own engine does not need it. It needs an NVIDIA GPU, the CUDA toolkit, a C++ compiler and the
+# network. gpuRIR has another licence than itersep, the AGPL-3.0: read it before you distribute gpuRIR with your work.
 # usage: tools/install_gpurir.sh       (GPURIR=address of another version's archive, CUDACXX=/path/to/nvcc)
 set -euo pipefail
 

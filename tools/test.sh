@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Install what is needed, check the style and the imports of all code, and run the tests, in two processes.
+# Install, check the style and the imports of all code, and run the tests in two processes.
 # usage: tools/test.sh [--fast] [pytest arguments]
-#   --fast   leave out what is marked slow: stage programs and recipes, which run as programs (about a fifth of the time)
+#   --fast   leave out the tests marked slow, which run stage programs and recipes (about a fifth of the time)
 set -euo pipefail
 
 cd "$(dirname "${BASH_SOURCE[0]}")/.."

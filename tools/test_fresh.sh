@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# README's two commands on a fresh Debian, as a newcomer types them: a minimal root by debootstrap, and an ordinary user
-# in it with a clone of this checkout (what is not committed stays out). Prints what each took. By hand, as root.
+# Run README's two commands on a fresh Debian: a minimal root by debootstrap, with an ordinary user and a clone of this
+# checkout (without uncommitted changes). Prints the time of each. Run it by hand, as root.
 #
 # usage: tools/test_fresh.sh [options] [SUITE]
 #   SUITE                  trixie (Debian 13, the default), or a newer one: testing, sid
 #   --run-options "..."    of egs/mini/run.sh
 #   --test-options "..."   of tools/test.sh
-#   --folder DIR           where the root is made, and removed again; it takes up to 12 GB
+#   --folder DIR           folder of the root, which is removed at the end; it takes up to 12 GB
 set -euo pipefail
 
 run_options=
@@ -19,14 +19,14 @@ absolute_paths folder
 suite=${1:-trixie}
 die() { echo "test_fresh.sh: $*" >&2; exit 1; }
 
-# Runs a command whose mounts and processes are in namespaces of its own, and so end with it whatever happens. bash acts
-# on a signal while it waits, not while a program is in front of it.
+# Run a command in its own namespaces, so that its mounts and processes end with it. It runs in the background because
+# bash handles a signal while it waits, and not while a program is in the foreground.
 apart() {
   unshare --mount --pid --fork --kill-child --mount-proc "$@" < /dev/null &
   wait $!
 }
 
-# shellcheck disable=SC2329 # the trap does
+# shellcheck disable=SC2317,SC2329 # the trap calls it
 clean_up() {
   local job
   for job in $(jobs -p); do kill -KILL "$job" 2> /dev/null || true; done
@@ -43,7 +43,7 @@ in_root() {
     exec chroot "$root" "$@"' "$root" "$@"
 }
 
-# Runs a line in the clone, from a login shell that keeps the ways to the network alone, and says what it took.
+# Run a line in the clone, from a login shell that keeps only the network settings, and note its time.
 newcomer() {
   local begun=$SECONDS status=0
   echo "test_fresh.sh: $1"
@@ -57,7 +57,7 @@ newcomer() {
 for program in debootstrap git unshare; do
   command -v "$program" > /dev/null || die "$program is missing; on Debian or Ubuntu: apt-get install debootstrap git"
 done
-apart true || die "this machine lets root make no namespaces, as in a container; use a virtual machine"
+apart true || die "root cannot make namespaces on this machine, as in a container; use a virtual machine"
 
 root=$(mktemp -d -p "$folder" fresh.XXXXXX)
 trap clean_up EXIT
@@ -65,7 +65,7 @@ chmod 755 "$root"
 apart debootstrap --variant=minbase --include=ca-certificates,git,python3-venv "$suite" "$root" > "$root.log" 2>&1 \
   || die "debootstrap failed ($(tail -n 1 "$root.log")); look at the network and the suite's name"
 
-# This machine's ways to the network: names, certificates, and what apt is told of proxies and checks.
+# This machine's network settings: names, certificates, and apt's proxies and checks.
 cp --dereference /etc/resolv.conf "$root/etc/resolv.conf"
 cp --dereference /etc/ssl/certs/ca-certificates.crt "$root/etc/ssl/certs/ca-certificates.crt"
 apt-config dump 2> /dev/null | grep -E '^Acquire::(https?::|Check-)' > "$root/etc/apt/apt.conf.d/90network" || true

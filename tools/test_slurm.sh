@@ -4,13 +4,13 @@
 # usage: tools/test_slurm.sh      as root, after egs/mini/run.sh --stop-stage 0
 #
 # 1. Stages 1 to 4 without Slurm, with little training, to compare with.
-# 2. The same with LAUNCH=slurm. The training is cancelled; the same command, given again, goes on; then its job is
-#    requeued. In the end every mixture, weight, loss, estimate and score is bitwise that of 1.
+# 2. The same with LAUNCH=slurm. The training is cancelled, the same command resumes it, and then its job is requeued. In
+#    the end, every mixture, weight, loss, estimate and score has the same bits as in 1.
 # 3. Training on both nodes at once (LAUNCH=slurm_nodes), requeued too: its losses are those of 1 to rounding.
-# 4. A job that is warned that its time ends, ends, and has another turn.
+# 4. A job is warned of its time limit, ends, and has another turn.
 #
-# All this is in namespaces of its own. Each node has its own network and host name, and reaches the other only through a
-# bridge between them; the checkout is seen through an overlay; /etc is not touched, and nothing is left behind.
+# All this runs in its own namespaces. Each node has its own network and host name, and reaches the other only through a
+# bridge between them; the checkout is mounted as an overlay; /etc is not changed, and nothing is left behind.
 set -euo pipefail
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
@@ -33,7 +33,7 @@ prepare() {
   trap 'rm -rf "$dir"' EXIT
   chmod 755 "$dir"
   unshare --mount --pid --fork --kill-child --mount-proc --net --uts true \
-    || die "this machine lets root make no namespaces, as in a container; use a virtual machine"
+    || die "root cannot make namespaces on this machine, as in a container; use a virtual machine"
   unshare --mount --pid --fork --kill-child --mount-proc --net --uts "$0" --inside "$dir"
 }
 

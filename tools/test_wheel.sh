@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# What would be published: build it, check it, install the wheel alone into an empty environment, and separate with it.
+# Build what would be published, check it, install the wheel into an empty environment, and separate with it.
 # usage: tools/test_wheel.sh       (PYTHON=/path/to/python3.13 chooses the interpreter)
 set -euo pipefail
 
@@ -7,7 +7,7 @@ checkout=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT
 
-git clone --quiet "$checkout" "$dir/itersep" # what is committed, and nothing that lies beside it
+git clone --quiet "$checkout" "$dir/itersep" # without uncommitted files
 "${PYTHON:-python3}" -m venv "$dir/tools"
 "$dir/tools/bin/pip" --quiet install build twine
 "$dir/tools/bin/python" -m build --outdir "$dir/dist" "$dir/itersep" > "$dir/log" || { cat "$dir/log"; exit 1; }

@@ -1,14 +1,14 @@
 # shellcheck shell=bash disable=SC2154
-# Stages 2 to 4, the same in every recipe. To be sourced at the end of run.sh, which has sourced utils/recipe.sh; trains on
-# what config says, separates and scores data/$test_set. What it takes from run.sh:
+# Stages 2 to 4, the same in every recipe. Source this at the end of run.sh, after utils/recipe.sh: it trains by config,
+# and separates and scores data/$test_set. Variables of run.sh:
 #   config      yaml files with commas between, each laid over the one before; they name the experiment
 #   iterations  separate 1 to this many times
-#   results     page to write, on all experiments that are scored; empty: none
+#   results     page to write, with all scored experiments; empty: none
 #   nj          processes
-# and, where recipe.sh's values are not the right ones:
+# Variables of recipe.sh, which run.sh may change:
 #   test_set    data/$test_set is separated and scored
-#   overrides   options of utils/train.py that are laid over the yaml files, such as --data.train DIR
-#   variant     is added to the experiment's name, for what the overrides change
+#   overrides   options of utils/train.py, laid over the yaml files, such as --data.train DIR
+#   variant     is added to the experiment's name, to name the overrides
 #   report      the program that writes the page
 
 IFS=, read -ra configs <<< "$config"

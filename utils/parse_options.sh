@@ -1,14 +1,14 @@
 # shellcheck shell=bash
-# Options of a shell program, from its own text. To be sourced after the defaults are set:
+# Options of a shell program, read from its own text. Source this after the defaults:
 #
 #   stage=0
 #   . utils/parse_options.sh        # --stage 2 or --stage=2 sets it; stop_stage is --stop-stage
 #
-# An option is any variable that the program sets at the start of a line before this. One whose default is a number
-# takes numbers only. --help prints the comment at the top of the program. What is no option stays in "$@".
+# An option is any variable that the program sets at the start of a line before this. An option with a number as default
+# takes only numbers. --help prints the comment at the top of the program. Other arguments stay in "$@".
 
-# For what the program checks itself, before anything else: option_error TEXT ends it; absolute_paths NAME ... makes what
-# these variables hold absolute, for a program that works in another folder than its caller's.
+# For the program's own checks: option_error TEXT ends it; absolute_paths NAME ... makes the paths in these variables
+# absolute, for a program that works in another folder than its caller.
 
 option_error() { echo "$0: $*; $0 --help lists the options" >&2; exit 2; }
 

@@ -1,10 +1,10 @@
 # shellcheck shell=bash disable=SC1091,SC2034,SC2154
-# The start of every run.sh. To be sourced after its options are parsed and checked: goes into the recipe's folder, reads
-# its path.sh and cmd.sh, and installs what is missing. Paths that options name must be absolute by then. It sets
-#   runs N                                      a function: is stage N asked for?
-#   results report test_set overrides variant   what utils/experiment.sh takes, and a recipe may set otherwise
+# The start of every run.sh. Source this after the options are parsed and checked: it changes to the recipe's folder, reads
+# path.sh and cmd.sh, and installs missing packages. Paths in options must be absolute by then. It sets
+#   runs N                                      a function: is stage N to be run?
+#   results report test_set overrides variant   variables of utils/experiment.sh, which a recipe may change
 
-trap 'exit 143' TERM # a cluster signals all processes at once: bash lets the one that works here save and end first
+trap 'exit 143' TERM # a cluster signals all processes at once: bash lets the stage save and end first
 [ $# -eq 0 ] || option_error "unexpected argument '$1'"
 [ -n "${config-unused}" ] || option_error "--config is empty; it takes yaml files with commas between"
 [ "${stage:-0}" -le "${stop_stage:-0}" ] || option_error "--stop-stage $stop_stage comes before --stage $stage"

@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
-# Run a command as a batch job of Slurm and wait for it: its output appears here, its exit status is returned, and
-# stopping this cancels it. A job that Slurm takes off its node and requeues goes on where it was, by the command's own
-# doing; so does one that is told by SIGTERM that its time is nearly over (--signal=TERM@120).
+# Run a command as a batch job of Slurm and wait for it: show its output, return its exit status, and cancel the job if
+# this program is stopped. The command resumes by itself if Slurm requeues the job, or if SIGTERM warns it of its time limit
+# (--signal=TERM@120).
 #
 # usage: slurm.sh [--parts N] [options of sbatch] -- command [arguments]
-#   --parts N   first an array of N jobs, each of which runs the command with --part I/N added, its output in its log
-#               alone; then the command itself, which finds the parts done and writes what is left to write
-# The command is run by srun: once, if --ntasks or --nodes don't say more. Logs are exp/log/slurm-<job>.log, and those of
-# an array exp/log/slurm-<job>_<I>.log.
+#   --parts N   first an array of N jobs, each of which runs the command with --part I/N added, with its output only in
+#               its log; then the command itself, which finds the parts done and writes the tables
+# srun runs the command once, unless --ntasks or --nodes ask for more. Logs are exp/log/slurm-<job>.log, and those of an
+# array exp/log/slurm-<job>_<I>.log.
 set -euo pipefail
 
 error() { echo "slurm.sh: $*" >&2; exit 2; }
@@ -28,15 +28,14 @@ shift
 command -v sbatch > /dev/null || error "there is no sbatch here; run this where Slurm is, or without LAUNCH (cmd.sh)"
 mkdir -p exp/log
 
-# The job. At SIGTERM its shell waits for srun, which waits for what it runs, and has their last words. 143 is the status
-# of what SIGTERM has ended; if the job still counts as running then, the signal was no end but a warning of it, and the
-# job asks for another turn.
+# The job. At SIGTERM its shell waits for srun, which waits for the command. Status 143 means that SIGTERM ended the command;
+# if Slurm still counts the job as running, the signal was a warning of its time limit, and the job asks for another turn.
 job_script() {
   cat << END
 #!/usr/bin/env bash
 trap : TERM
-unset LAUNCH # what the command starts runs in this job
-[ -z "\${SLURM_CPUS_PER_TASK:-}" ] || export SRUN_CPUS_PER_TASK=\$SLURM_CPUS_PER_TASK # srun takes that from nowhere else
+unset LAUNCH # the stages of the command run in this job
+[ -z "\${SLURM_CPUS_PER_TASK:-}" ] || export SRUN_CPUS_PER_TASK=\$SLURM_CPUS_PER_TASK # srun reads no other variable
 srun $1 || status=\$?
 if [ "\${status:-0}" = 143 ] && [ "\$(squeue --noheader --jobs="\$SLURM_JOB_ID" --format=%T)" = RUNNING ]; then
   scontrol requeue "\$SLURM_JOB_ID"
@@ -51,7 +50,7 @@ run_job() {
   script=$(job_script "$1")
   shift 2
   exec {submitted}< <(
-    trap '' INT TERM # it waits until the job that is cancelled has ended
+    trap '' INT TERM # sbatch waits until the cancelled job has ended
     exec sbatch --wait --parsable --job-name="${PWD##*/}" --open-mode=append --output="$log" "${options[@]}" "$@" \
       <<< "$script"
   )
@@ -62,7 +61,7 @@ run_job() {
     echo "slurm.sh: job $job, $log"
     tail --pid="$waiting" -s 0.2 -n +1 -F "$log" 2> /dev/null &
   fi
-  while true; do # a signal ends wait, but not what it waits for
+  while true; do # a signal ends wait, and sbatch goes on
     [ -z "$stopped" ] || [ -z "$job" ] || scancel "$job"
     status=0
     wait "$waiting" || status=$?
@@ -77,7 +76,7 @@ run_job() {
 stopped=''
 trap 'stopped=130' INT
 trap 'stopped=143' TERM
-# shellcheck disable=SC2016 # each job of the array puts in its own number
+# shellcheck disable=SC2016 # each job of the array expands its own number
 part='--part "$SLURM_ARRAY_TASK_ID/$SLURM_ARRAY_TASK_COUNT"'
 [ "$parts" = 0 ] || run_job "${*@Q} $part" exp/log/slurm-%A_%a.log --array="1-$parts"
 run_job "${*@Q}" exp/log/slurm-%j.log

@@ -4,18 +4,18 @@
 # usage: ./run.sh [options]
 #   --stage N              first stage to run: 0 data, 1 mixtures, 2 training, 3 separation, 4 scoring
 #   --stop-stage N         last stage to run
-#   --librispeech DIR      folder with train-clean-100/ and so on, or LibriSpeech/ with them; else they are downloaded
-#   --wham DIR             folder with WHAM's noises, tr/ cv/ tt/: mixtures with noise (mix_both); else without (mix_clean)
-#   --lists DIR            folder with the lists libri2mix_<part>.csv or libri3mix_<part>.csv; else they are downloaded
+#   --librispeech DIR      folder with train-clean-100/ and so on, or LibriSpeech/ with them; default: downloads them
+#   --wham DIR             folder with WHAM's noises, tr/ cv/ tt/: mixtures with noise (mix_both); default: mix_clean
+#   --lists DIR            folder with the lists libri2mix_<part>.csv or libri3mix_<part>.csv; default: downloads
 #   --parts A,B,C          the lists, and parts of LibriSpeech, for train, dev, test
 #   --speakers N           2 or 3
 #   --rate R               8k or 16k
 #   --mode M               min cuts a mixture to its shortest utterance, max pads to the longest
-#   --allow-missing BOOL   leave out the mixtures whose speech or noise is not there
+#   --allow-missing BOOL   leave out mixtures with missing speech or noise
 #   --config A,B           yaml files of this folder, each laid over the one before; they name the experiment
 #   --iterations N         separate 1 to N times, and score each
 #   --nj N                 processes for mixing, separation and scoring
-# A stage does not redo what is done. What launches each kind of work is set in cmd.sh.
+# Finished work is not repeated. cmd.sh sets the launcher of each kind of work.
 set -euo pipefail
 
 stage=0
@@ -41,7 +41,7 @@ absolute_paths librispeech wham lists
 . "$(dirname "${BASH_SOURCE[0]}")/../../utils/recipe.sh"
 
 IFS=, read -ra part <<< "$parts"
-variant=${speakers}mix_${rate}_$mode${wham:+_noise} # a name for what is asked for: of the sets, and of experiments
+variant=${speakers}mix_${rate}_$mode${wham:+_noise} # the options, in the names of sets and experiments
 test_set=test_$variant noise=data/noise_${speakers}mix
 [ "$rate" = 8k ] || overrides+=(--config "conf/$rate.yaml")
 [ "$speakers" = 2 ] || overrides+=(--config "conf/${speakers}speakers.yaml")

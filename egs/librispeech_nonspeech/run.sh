@@ -1,21 +1,21 @@
 #!/usr/bin/env bash
-# The paper's recipe: two voices of LibriSpeech and a Nonspeech sound in a simulated room. This runs one experiment.
+# The paper's recipe: two voices of LibriSpeech and a Nonspeech sound in a simulated room. Runs one experiment.
 #
 # usage: ./run.sh [options]
 #   --stage N              first stage to run: 0 data, 1 simulation, 2 training, 3 separation, 4 scoring
 #   --stop-stage N         last stage to run
-#   --librispeech DIR      folder with train-clean-100/ and so on, or LibriSpeech/ with them; else they are downloaded
-#   --nonspeech DIR        folder with n1.wav .. n100.wav; else they are downloaded
+#   --librispeech DIR      folder with train-clean-100/ and so on, or LibriSpeech/ with them; default: downloads them
+#   --nonspeech DIR        folder with n1.wav .. n100.wav; default: downloads them
 #   --subset S             full (100 hours), mini (5 hours), or parts for train, dev, test: A,B,C
-#   --noise-resample BOOL  resample the noises, instead of taking their samples as they are, as the paper's data do
-#   --tac-lists DIR        mixtures of the published lists, MC_Libri_*.pkl, instead of drawing our own
-#   --geometry G           microphone array of those lists: fixed or adhoc (its microphone 1 is taken)
-#   --allow-missing BOOL   leave out those of their mixtures whose speech or noise is not there
-#   --fresh BOOL           train on mixtures drawn anew in every epoch; false: on 20000 that are rendered once
+#   --noise-resample BOOL  resample the noises to 16 kHz; false: take their samples as 16 kHz, as the paper's data do
+#   --tac-lists DIR        use the mixtures of the published lists, MC_Libri_*.pkl, instead of our own draws
+#   --geometry G           microphone array of those lists, fixed or adhoc; its microphone 1 is used
+#   --allow-missing BOOL   leave out mixtures of those lists with missing speech or noise
+#   --fresh BOOL           train on mixtures drawn anew in every epoch; false: on 20000 mixtures rendered once
 #   --config A,B           yaml files of this folder, each laid over the one before; they name the experiment
 #   --iterations N         separate 1 to N times, and score each
 #   --nj N                 processes for simulation, separation and scoring
-# A stage does not redo what is done. What launches each kind of work is set in cmd.sh.
+# Finished work is not repeated. cmd.sh sets the launcher of each kind of work.
 set -euo pipefail
 
 stage=0
@@ -64,7 +64,7 @@ if runs 1; then
   for set in "${sets[@]}"; do
     if [ -n "$tac_lists" ]; then
       list=MC_Libri_${geometry}_${set/dev/validation}.pkl
-      from=(--tac "$tac_lists/$list" --allow_missing "$allow_missing" --noise data/noise_test) # which has all noises
+      from=(--tac "$tac_lists/$list" --allow_missing "$allow_missing" --noise data/noise_test) # the set with all noises
     else
       from=(--spec conf/simulate.yaml --count "${count[$set]}" --noise "data/noise_$set")
     fi

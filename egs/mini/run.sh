@@ -1,17 +1,17 @@
 #!/usr/bin/env bash
-# Two people speak at once; a network that is trained here, in minutes, pulls them apart.
+# Two speakers at once: trains a network that separates them, in minutes.
 #
 # usage: ./run.sh [options]
 #   --stage N          first stage to run: 0 data, 1 simulation, 2 training, 3 separation, 4 scoring
 #   --stop-stage N     last stage to run
 #   --config A,B       yaml files of this folder, each laid over the one before; they name the experiment
-#   --corpus-dir DIR   speech of your own in place of the Debian packages, in one folder a speaker at any depth
-#   --speaker-level N  which folders of DIR are speakers, 1 for the outermost, where it is not clear
-#   --noise-dir DIR    noises of your own, to go with it
+#   --corpus-dir DIR   your own speech in place of the Debian packages, with one folder a speaker at any depth
+#   --speaker-level N  level of the speakers' folders in DIR, 1 for the outermost; only needed if it is ambiguous
+#   --noise-dir DIR    your own noises; requires --corpus-dir
 #   --iterations N     separate 1 to N times, and score each
-#   --results FILE     page of results to write, on all experiments that are scored
+#   --results FILE     page of results to write, with all scored experiments
 #   --nj N             processes for preparation, simulation and scoring
-# A stage does not redo what is done. What launches each kind of work is set in cmd.sh.
+# Finished work is not repeated. cmd.sh sets the launcher of each kind of work.
 set -euo pipefail
 
 stage=0

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Keep what experiments have told in records/, without weights and audio: small enough to be part of the repository.
-# `cp -rn records/. exp/` lets tables.sh and the report go on from there on another machine.
+# Copy the records of experiments to records/, without weights and audio: small enough to be part of the repository.
+# After `cp -rn records/. exp/`, tables.sh and the report continue from them on another machine.
 #
 # usage: local/keep_records.sh exp/<name>...     from the recipe's folder, after stage 4
 set -euo pipefail
