@@ -12,6 +12,13 @@ README = (HERE / "README.md").read_text("utf-8")
 PAGE = re.sub(r"!\[[^]]*\]\([^)]*\)\n*|\[([^]]*)\]\((?!http)[^)]*\)", r"\1", README)
 # Elsewhere it has no wheels and wants a compiler; what compares with it is left out there.
 RIR_GENERATOR = "rir-generator>=0.3,<1; platform_machine == 'x86_64' and python_version < '3.13'"
+# speechmos names no packages; what it imports stands after it.
+METRICS = [
+    "fast-bss-eval>=0.1.4,<1",
+    "pystoi>=0.4.1,<1",
+    "speechmos>=0.0.1.1,<1",
+    *("librosa>=0.11,<1", "onnxruntime>=1.22,<2", "requests>=2.31,<3"),
+]
 EXPORT = ["onnx>=1.18,<2", "onnxruntime>=1.22,<2", "onnxscript>=0.5,<1"]
 
 setup(
@@ -58,8 +65,11 @@ setup(
             "torchaudio>=2.11,<3",
         ],
         "export": EXPORT,
+        "metrics": METRICS,
+        "pesq": ["pesq>=0.0.4,<1"],  # has no wheels, and wants a compiler
         "tests": [
             *EXPORT,
+            *METRICS,
             "hypothesis>=6.100,<7",
             "import-linter>=2.3,<3",
             "pytest>=8,<10",

@@ -10,7 +10,7 @@ from typing import Any
 from jsonargparse.typing import PositiveInt
 
 from itersep.score.bins import summarize_bins
-from itersep.score.registry import METRICS
+from itersep.score.registry import METRICS, choose_metrics
 from itersep.score.scores import Job, find_jobs, score_all, scored_files_sha256, write_scores
 from itersep.score.stopping import summarize_stopping
 from itersep.score.summary import describe, name_files, read_summary, summarize
@@ -21,20 +21,23 @@ from itersep.system.errors import UserError
 from itersep.system.files import write_text
 
 
-def main(data: str, separated: str, nj: PositiveInt = 1) -> None:
-    """Score estimates and unprocessed mixtures by each metric of itersep/score/registry.py (SI-SDR, SI-SDRi, SDR, ...).
+def main(data: str, separated: str, nj: PositiveInt = 1, metrics: Sequence[str] = ()) -> None:
+    """Score estimates and unprocessed mixtures: SI-SDR, SI-SDRi, SDR, and other metrics of itersep/score/registry.py.
 
     Args:
         data: data directory with the references spk1.scp, spk2.scp, ...
         separated: folder of estimates, made by utils/separate.py from that data; the scores go there
         nj: mixtures scored at a time
+        metrics: those to add, such as [stoi, pesq]: stoi, estoi, pesq, dnsmos_sig, dnsmos_bak, dnsmos_ovrl, sir_db,
+            sar_db; each needs a package (pip install 'itersep[metrics]')
     """
     folder = Path(separated)
+    asked = [metric.name for metric in choose_metrics(metrics)]
     jobs = find_jobs(data, folder)
     digest = scored_files_sha256(jobs, folder)
-    before = find_summary(folder, digest)
+    before = find_summary(folder, digest, asked)
     origin = {"data": data, "files_sha256": digest, "model_sha256": read_separation(folder).model_sha256}
-    summary = origin | (before or score(jobs, Path(data), folder, nj))
+    summary = origin | (before or score(jobs, Path(data), folder, nj, metrics))
     summary |= {"data": data, "listen": name_files(summary["listen"], jobs)}  # which may have moved since
     if summary != before:
         write_text(folder / "summary.json", json.dumps(summary, indent=2, allow_nan=False) + "\n")
@@ -42,24 +45,25 @@ def main(data: str, separated: str, nj: PositiveInt = 1) -> None:
     print(f"{folder / 'summary.json'}: {summary['mixtures']} mixtures{note}\n{describe(summary)}")
 
 
-def score(jobs: Sequence[Job], data: Path, folder: Path, nj: int) -> dict[str, Any]:
+def score(jobs: Sequence[Job], data: Path, folder: Path, nj: int, metrics: Sequence[str]) -> dict[str, Any]:
     """Score all mixtures into scores.csv of ``folder``; what summary.json says of the scores."""
     manifest = data / "mixtures.jsonl"
     drawn = read_mixtures(manifest) if manifest.exists() else []
-    scores = score_all(jobs, nj)
+    scores = score_all(jobs, nj, metrics)
     write_scores(folder / "scores.csv", scores)
-    summary = summarize(scores, read_trained_for(folder)) | {"command": command_line()}
+    summary = summarize(scores, read_trained_for(folder), metrics) | {"command": command_line()}
     summary["stopping"] = summarize_stopping(scores)
     if drawn:
         summary["bins"] = summarize_bins(scores, drawn)
     return summary
 
 
-def find_summary(folder: Path, files_sha256: str) -> dict[str, Any] | None:
-    """The summary in a folder if it is whole, of these files, and by the metrics that there are now."""
+def find_summary(folder: Path, files_sha256: str, metrics: Sequence[str]) -> dict[str, Any] | None:
+    """The summary in a folder if it is whole, of these files, and has these metrics, or more of those there are."""
     with suppress(UserError):
         summary = read_summary(folder / "summary.json")
-        same = (summary.get("files_sha256"), summary.get("metrics")) == (files_sha256, list(METRICS))
+        scored = set(summary.get("metrics", ()))
+        same = summary.get("files_sha256") == files_sha256 and set(metrics) <= scored <= set(METRICS)
         if same and (folder / "scores.csv").exists():
             return summary
     return None

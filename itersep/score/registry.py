@@ -4,19 +4,26 @@ A metric that is registered is scored, stored, summed up, and shown in tables, f
 has to know it:
 
     register(Metric("peak_db", "peak", "dB", "lower", lambda signals: 20 * signals.est.abs().amax(-1).log10()))
+
+Those of `package` are scored where they are asked for, since they are slow, or need what not everybody has.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
-from typing import Literal
+from functools import cached_property, partial
+from importlib.util import find_spec
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor
 
 from itersep.score.metrics import INAUDIBLE_DB, leak_db, sdr_db, si_sdr_db
+from itersep.score.optional import bss_eval, dnsmos, pesq, stoi
 from itersep.separate.stopping import change_db
+from itersep.system.errors import UserError
+
+Values = Tensor | Sequence[float | str]  # of each speaker, or one for all; a text is the reason for an undefined one
 
 
 @dataclass(frozen=True)
@@ -53,24 +60,27 @@ class Metric:
         title: what tables and figures call it
         unit: dB, or another; empty for a plain number
         better: higher or lower; None for a figure that is neither good nor bad, which is stored and not shown
-        compute: from the signals of a mixture to a value for each speaker (C,), or one for all; NaN is undefined
+        compute: from the signals of a mixture to a value for each speaker (C,), or one for all; NaN is undefined, and
+            so is a text, which says why
         scores: the speakers whose values are kept: those active in the mixture, since others have no ratio; those
             silent in it; or all
         first: the first iteration that has it: 0, the mixture itself taken for estimates; 1 for what needs estimates;
             2 for what needs those of the iteration before as well
         in_figures: whether it has figures of its own, and tables in bins and by iterations used
         explanation: what a reader of a table should know of it: a clause, without a full stop
+        package: the one that computes it, of the extra "metrics"; such a metric is scored where it is asked for
     """
 
     name: str
     title: str
     unit: str
     better: Literal["higher", "lower"] | None
-    compute: Callable[[Signals], Tensor]
+    compute: Callable[[Signals], Values]
     scores: Literal["active", "silent", "all"] = "active"
     first: int = 0
     in_figures: bool = True
     explanation: str = ""
+    package: str = ""
 
     @property
     def head(self) -> str:
@@ -113,23 +123,61 @@ def figure_metrics() -> list[Metric]:
     return [metric for metric in shown_metrics() if metric.in_figures]
 
 
-def evaluate(signals: Signals, iteration: int) -> list[dict[str, float]]:
-    """The values of all metrics for each speaker: metric -> value, without those that are undefined.
+def choose_metrics(names: Iterable[str] = ()) -> list[Metric]:
+    """The metrics to score: those that always are, and the named ones.
+
+    Raises UserError for a name that is not a metric's, and where its package is not installed.
+    """
+    names = set(names)
+    for name in sorted(names):
+        if name not in METRICS:
+            raise UserError(f"--metrics: '{name}' is not a metric; choose from {', '.join(METRICS)}")
+        package = METRICS[name].package
+        if package and find_spec(package) is None:
+            extra = "pesq" if package == "pesq" else "metrics"
+            raise UserError(f"--metrics: {name} needs the package {package}; pip install 'itersep[{extra}]'")
+    return [metric for metric in METRICS.values() if not metric.package or metric.name in names]
+
+
+class Evaluation(NamedTuple):
+    """Values of a speaker, metric -> value, without those that are undefined, and known reasons for these."""
+
+    values: dict[str, float]
+    reasons: dict[str, str]
+
+
+def evaluate(signals: Signals, iteration: int, metrics: Iterable[Metric]) -> list[Evaluation]:
+    """The values of metrics for each speaker.
 
     The mixture (iteration 0) has no score as the estimate of a speaker who is alone in it.
     """
     everyone = torch.ones_like(signals.active)
     whose = {"active": signals.active, "silent": ~signals.active, "all": everyone}
     heard = everyone if iteration else ~signals.alone
-    values: list[dict[str, float]] = [{} for _ in signals.ref]
-    for metric in METRICS.values():
+    speakers = [Evaluation({}, {}) for _ in signals.ref]
+    for metric in metrics:
         kept = whose[metric.scores] & heard
         if iteration < metric.first or not kept.any():
             continue
-        for c, value in enumerate(metric.compute(signals).expand(len(values)).tolist()):
-            if kept[c] and not math.isnan(value):
-                values[c][metric.name] = value
-    return values
+        computed = metric.compute(signals)
+        if isinstance(computed, Tensor):
+            computed = computed.expand(len(speakers)).tolist()
+        for speaker, value, keep in zip(speakers, computed, kept.tolist(), strict=True):
+            if keep and isinstance(value, str):
+                speaker.reasons[metric.name] = value
+            elif keep and not math.isnan(value):
+                speaker.values[metric.name] = value
+    return speakers
+
+
+def each_active(score: Callable[..., float | str]) -> Callable[[Signals], Values]:
+    """A metric's ``compute``, of a function of one speaker: (est (T,), ref (T,), sample rate) -> value, or reason."""
+
+    def compute(signals: Signals) -> Values:
+        speakers = zip(signals.est.numpy(), signals.ref.numpy(), signals.active.tolist(), strict=True)
+        return [score(est, ref, signals.sample_rate) if active else math.nan for est, ref, active in speakers]
+
+    return compute
 
 
 register(Metric("si_sdr_db", "SI-SDR", "dB", "higher", lambda signals: si_sdr_db(signals.est, signals.ref)))
@@ -180,3 +228,43 @@ register(
         first=2,
     )
 )
+for name, title, extended in (("stoi", "STOI", False), ("estoi", "ESTOI", True)):
+    compute = each_active(partial(stoi, extended=extended))
+    register(Metric(name, title, "", "higher", compute, in_figures=False, package="pystoi"))
+register(
+    Metric(
+        "pesq",
+        "PESQ",
+        "",
+        "higher",
+        each_active(pesq),
+        in_figures=False,
+        explanation="PESQ is MOS-LQO from 1 to 4.6, of wide band at 16 kHz and narrow band at 8 kHz",
+        package="pesq",
+    )
+)
+for part, what in (("sig", "speech"), ("bak", "background"), ("ovrl", "overall")):
+    register(
+        Metric(
+            f"dnsmos_{part}",
+            f"DNSMOS {what}",
+            "",
+            "higher",
+            each_active(lambda est, _, rate, part=part: dnsmos(est, rate, f"{part}_mos")),
+            in_figures=False,
+            package="speechmos",
+        )
+    )
+for k, (name, title) in enumerate((("sir_db", "SIR"), ("sar_db", "SAR"))):
+    register(
+        Metric(
+            name,
+            title,
+            "dB",
+            "higher",
+            lambda signals, k=k: bss_eval(signals.est, signals.ref, signals.active, k),
+            in_figures=False,
+            explanation=f"{title} allows filters of 512 taps (BSS Eval)",
+            package="fast_bss_eval",
+        )
+    )

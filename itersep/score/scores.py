@@ -9,6 +9,7 @@ import csv
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -17,7 +18,7 @@ from tqdm import tqdm
 from itersep.data.audio import read_audio
 from itersep.data.datadir import read_table
 from itersep.score.metrics import assign, mute_inaudible
-from itersep.score.registry import METRICS, Signals, evaluate
+from itersep.score.registry import METRICS, Metric, Signals, choose_metrics, evaluate
 from itersep.separate.folder import files_sha256, read_mixtures, read_separation
 from itersep.system.errors import UserError
 from itersep.system.files import read_lines, write_aside
@@ -37,6 +38,7 @@ class Score:
     estimate: int  # the one assigned to this speaker, from 1; 0: the mixture
     active: bool = True  # whether the reference is heard in the mixture
     values: Mapping[str, float] = field(default_factory=dict)  # metric -> value, where it is defined
+    reasons: Mapping[str, str] = field(default_factory=dict, compare=False)  # metric -> why it is not; not in the file
 
     def get(self, metric: str) -> float:
         """The value of a metric; NaN where it is undefined."""
@@ -80,40 +82,45 @@ def find_jobs(data_dir: str | Path, separated_dir: str | Path) -> list[Job]:
     ]
 
 
-def score_mixture(job: Job) -> list[Score]:
+def score_mixture(job: Job, metrics: Sequence[str] = ()) -> list[Score]:
     """Score every speaker after every iteration, each iteration under its own best assignment by SI-SDR.
 
+    ``metrics`` names those to score beside the standard ones.
     Raises UserError that names a file which is unreadable or not of the mixture's length.
     """
+    chosen = choose_metrics(metrics)
     mix = _read(job.mix, job.sample_rate)
     ref = mute_inaudible(mix, torch.stack([_read(file, job.sample_rate, len(mix)) for file in job.ref]))
     unprocessed = Signals(mix, ref, mix.expand_as(ref), None, job.sample_rate)
-    scores = list(_score_speakers(job.utt, 0, [0] * len(ref), unprocessed))
+    scores = list(_score_speakers(job.utt, 0, [0] * len(ref), unprocessed, chosen))
     before = None
     for iteration, files in enumerate(job.est, start=1):
         est = torch.stack([_read(file, job.sample_rate, len(mix)) for file in files])
         perm = assign(est, ref)
         signals = Signals(mix, ref, est[perm], None if before is None else before[perm], job.sample_rate)
-        scores += _score_speakers(job.utt, iteration, (perm + 1).tolist(), signals)
+        scores += _score_speakers(job.utt, iteration, (perm + 1).tolist(), signals, chosen)
         before = est
     return scores
 
 
-def score_all(jobs: Sequence[Job], nj: int = 1) -> list[Score]:
+def score_all(jobs: Sequence[Job], nj: int = 1, metrics: Sequence[str] = ()) -> list[Score]:
     """Scores of all mixtures in the order of ``jobs``, by ``nj`` processes of one thread each.
+
+    ``metrics`` are those of `score_mixture`.
 
     SDR's 512 equations are too few for threads: two of them take longer than one, on a busy machine much longer.
     """
     threads = torch.get_num_threads()
-    results = tqdm(map_parallel(_score_in_one_thread, jobs, nj), "scoring", len(jobs), unit="mixture", disable=None)
+    results = map_parallel(partial(_score_in_one_thread, metrics=metrics), jobs, nj)
+    results = tqdm(results, "scoring", len(jobs), unit="mixture", disable=None)
     by_utt = {scores[0].utt: scores for scores in results}
     torch.set_num_threads(threads)
     return [score for job in jobs for score in by_utt[job.utt]]
 
 
-def _score_in_one_thread(job: Job) -> list[Score]:
+def _score_in_one_thread(job: Job, metrics: Sequence[str]) -> list[Score]:
     torch.set_num_threads(1)
-    return score_mixture(job)
+    return score_mixture(job, metrics)
 
 
 def scored_files_sha256(jobs: Sequence[Job], separated_dir: str | Path) -> str:
@@ -176,11 +183,14 @@ def _find_active(scores: Sequence[Score]) -> list[Score]:
     return [replace(score, active=(score.utt, score.speaker) not in silent) for score in scores]
 
 
-def _score_speakers(utt: str, iteration: int, estimates: list[int], signals: Signals) -> Iterator[Score]:
+def _score_speakers(
+    utt: str, iteration: int, estimates: list[int], signals: Signals, metrics: Sequence[Metric]
+) -> Iterator[Score]:
     """Scores (C,) of an iteration as lines, rounded as they are written, so that the file holds all there is."""
-    lines = zip(estimates, signals.active.tolist(), evaluate(signals, iteration), strict=True)
-    for speaker, (estimate, active, values) in enumerate(lines, start=1):
-        yield Score(utt, speaker, iteration, estimate, active, {name: round(v, 4) for name, v in values.items()})
+    lines = zip(estimates, signals.active.tolist(), evaluate(signals, iteration, metrics), strict=True)
+    for speaker, (estimate, active, (values, reasons)) in enumerate(lines, start=1):
+        rounded = {name: round(value, 4) for name, value in values.items()}
+        yield Score(utt, speaker, iteration, estimate, active, rounded, reasons)
 
 
 def _read_tables(folder: Path, speakers: int, mixtures: Iterable[str]) -> list[dict[str, str]]:

@@ -13,7 +13,7 @@ from statistics import fmean
 from typing import Any
 
 from itersep.score.metrics import mean_interval
-from itersep.score.registry import METRICS, Metric, shown_metrics
+from itersep.score.registry import METRICS, Metric, choose_metrics, shown_metrics
 from itersep.score.scores import Job, Score
 from itersep.system.errors import UserError
 from itersep.system.files import read_json
@@ -23,8 +23,10 @@ RANKED_BY = "si_sdri_db"
 INTERVAL = "95 % interval by Student's t over mixtures, each the mean of its speakers"
 
 
-def summarize(scores: Sequence[Score], trained_for: int | None = None) -> dict[str, Any]:
-    """What follows from scores.csv: means, rate of changes of assignment, silent signals, mixtures to hear.
+def summarize(scores: Sequence[Score], trained_for: int | None = None, metrics: Sequence[str] = ()) -> dict[str, Any]:
+    """What follows from scores: means, rate of changes of assignment, silent signals, mixtures to hear.
+
+    ``metrics`` names those that were scored beside the standard ones.
 
     The latter are told by the iteration that the model was trained to end with, or the last where that is not known.
     """
@@ -40,7 +42,7 @@ def summarize(scores: Sequence[Score], trained_for: int | None = None) -> dict[s
         "mixtures": len({score.utt for score in scores}),
         "speakers": speakers,
         "interval": INTERVAL,
-        "metrics": list(METRICS),
+        "metrics": [metric.name for metric in choose_metrics(metrics)],
         "iterations": _summarize_iterations(kinds.pop(speakers, []), shown_metrics(), last),
         "with_silence": [
             {
@@ -51,6 +53,7 @@ def summarize(scores: Sequence[Score], trained_for: int | None = None) -> dict[s
             for active in sorted(kinds, reverse=True)
         ],
         **_name_silent(scores),
+        "undefined": _count_undefined(scores),
         "listen": listen,
     }
 
@@ -118,6 +121,8 @@ def describe(summary: dict[str, Any]) -> str:
         if names:
             more = ", ..." if len(names) > 3 else ""
             lines.append(f"silent {kind}, {what}: {len(names)} ({', '.join(names[:3])}{more})")
+    for one in summary.get("undefined", ()):
+        lines.append(f"{METRICS[one['metric']].title} is undefined {one['count']} times: {one['reason']}")
     for rank, at in summary["listen"].items():
         lines.append(f"hear the {rank} ({at[RANKED_BY]:+.1f} dB): {at['mixture']} -> {' '.join(at['estimates'])}")
     return "\n".join(lines)
@@ -175,6 +180,12 @@ def _name_silent(scores: Iterable[Score]) -> dict[str, list[str]]:
         "silent_references": [f"{utt} speaker {speaker}" for utt, speaker in references],
         "silent_estimates": [f"{s.utt} speaker {s.speaker} iteration {s.iteration}" for s in estimates],
     }
+
+
+def _count_undefined(scores: Iterable[Score]) -> list[dict[str, Any]]:
+    """How often a metric is undefined for a reason, by metric and reason."""
+    counts = Counter(item for score in scores for item in score.reasons.items())
+    return [{"metric": metric, "reason": reason, "count": counts[metric, reason]} for metric, reason in sorted(counts)]
 
 
 def _find_order(scores: Iterable[Score], iteration: int) -> dict[str, dict[int, int]]:
