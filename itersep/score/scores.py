@@ -2,11 +2,14 @@
 
 scores.csv      one line a mixture, speaker and iteration, where iteration 0 is the mixture itself as estimate; a column
                 a metric (itersep/score/registry.py), with an empty cell where it is undefined
+scores.csv.gz   may be in its place, where results are kept
 summary.json    what follows from it (itersep/score/summary.py)
 """
 
 import csv
+import gzip
 import math
+import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -150,12 +153,12 @@ def write_scores(path: str | Path, scores: Sequence[Score]) -> None:
 
 
 def read_scores(path: str | Path) -> list[Score]:
-    """Read scores.csv; all columns but the first are metrics, whether this version knows them or not.
+    """Read scores.csv, or scores.csv.gz in its place; a column after the first four is a metric, known here or not.
 
     Raises UserError that names the file and line of a bad one.
     """
     scores, head = [], []
-    for number, line in enumerate(read_lines(path, "run scoring first"), start=1):
+    for number, line in enumerate(_read_lines(Path(path)), start=1):
         try:
             (row,) = csv.reader([line], strict=True)
             if number > 1:
@@ -169,6 +172,16 @@ def read_scores(path: str | Path) -> list[Score]:
     if not scores:
         raise UserError(f"{path}: holds no scores; run scoring again")
     return scores if ACTIVE in head else _find_active(scores)
+
+
+def _read_lines(path: Path) -> list[str]:
+    packed = path.with_name(f"{path.name}.gz")
+    if path.exists() or not packed.exists():
+        return read_lines(path, "run scoring first")
+    try:
+        return gzip.decompress(packed.read_bytes()).decode().splitlines()
+    except (OSError, EOFError, zlib.error, UnicodeDecodeError):
+        raise UserError(f"{packed}: corrupt, or not a gzip file; copy it again, or run scoring") from None
 
 
 def _read_row(row: dict[str, str]) -> Score:

@@ -148,7 +148,7 @@ def start_folder(out_dir: Path, made_by: Separation, notes: Mapping[str, Any] | 
         raise UserError(f"{old[0]}: was not made by a separation; choose another --out, or remove it")
     for folder in old:
         shutil.rmtree(folder)
-    for name in ("utt2gain", "scores.csv", "summary.json"):
+    for name in ("utt2gain", "scores.csv", "scores.csv.gz", "summary.json"):
         (out_dir / name).unlink(missing_ok=True)
     Journal(out_dir / "utt2gain").remove()
     write_text(out_dir / "separation.json", json.dumps(asdict(made_by) | dict(notes or {}), indent=2) + "\n")

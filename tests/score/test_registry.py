@@ -77,9 +77,9 @@ def test_a_registered_metric_is_scored_and_shown_everywhere(
 
 @pytest.mark.parametrize("record", sorted(RECORDS.iterdir()), ids=lambda record: record.name)
 def test_records_of_before_a_metric_keep_their_figures(toy: Metric, record: Path) -> None:
-    [path] = record.glob("*/scores.csv")
+    [path] = record.glob("*/scores.csv.gz")
     summary = json.loads(path.with_name("summary.json").read_text())
-    scores = read_scores(path)
+    scores = read_scores(path.with_suffix(""))
     assert mixture_means(scores, toy.name) == {i: {} for i in range(len(summary["iterations"]))}
     means = mixture_means(scores, "si_sdr_db")
     for row in summary["iterations"]:

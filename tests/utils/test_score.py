@@ -1,5 +1,6 @@
 """Scoring: what scores.csv and summary.json say of estimates whose quality is known."""
 
+import gzip
 import json
 import os
 from collections.abc import Callable
@@ -252,6 +253,13 @@ def test_what_is_written_is_read_back(tmp_path: Path) -> None:
     scores = [Score("a,b", 1, 0, 0, True, {"si_sdr_db": -0.4, "unheard_of": 0.125}), Score("c", 2, 1, 2, False, {})]
     write_scores(tmp_path / "scores.csv", scores)
     assert read_scores(tmp_path / "scores.csv") == scores
+    (tmp_path / "kept").mkdir()
+    packed = tmp_path / "kept/scores.csv.gz"
+    packed.write_bytes(gzip.compress((tmp_path / "scores.csv").read_bytes()))
+    assert read_scores(tmp_path / "kept/scores.csv") == scores
+    packed.write_bytes(packed.read_bytes()[:-9])
+    with pytest.raises(UserError, match="scores.csv.gz: corrupt"):
+        read_scores(tmp_path / "kept/scores.csv")
     with open(tmp_path / "scores.csv", "a") as file:
         file.write("c,2,2\n")
     with pytest.raises(UserError, match="scores.csv:4: is not a line of scores"):

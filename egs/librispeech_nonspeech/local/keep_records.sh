@@ -6,7 +6,10 @@
 set -euo pipefail
 
 for exp; do
-  for file in "$exp"/{config.yaml,run.json,history.jsonl} "$exp"/*/{separation.json,summary.json,scores.csv}; do
+  for file in "$exp"/{config.yaml,run.json,history.jsonl} "$exp"/*/{separation.json,summary.json}; do
     install -D -m 644 "$file" "records/${file#exp/}"
+  done
+  for file in "$exp"/*/scores.csv; do
+    gzip -9 --no-name --stdout "$file" > "records/${file#exp/}.gz"
   done
 done
