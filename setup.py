@@ -60,7 +60,7 @@ setup(
         "recipes": [
             "jinja2>=3.1,<4",
             "matplotlib>=3.8,<4",
-            "pillow>=10,<13",
+            "pillow>=10,<14",
             "tensorboard>=2.16,<3",
             # Not of the library: PyPI's does not load beside a torch without CUDA. 2.11 fits any later torch.
             "torchaudio>=2.11,<3",
