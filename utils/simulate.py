@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """Stage 1: speech and noise -> mixtures.jsonl, every draw of every mixture, and when rendered a data directory."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from tqdm import tqdm
@@ -8,6 +9,7 @@ from tqdm import tqdm
 from itersep.simulate.engine import check_engine
 from itersep.simulate.folder import render_set, write_manifest
 from itersep.simulate.lists.tac import import_list
+from itersep.simulate.manifest import AnyMixture
 from itersep.simulate.mixture import SimulationSpec, draw_mixture, load_clips
 from itersep.system.cli import run_program
 from itersep.system.errors import UserError
@@ -50,14 +52,14 @@ def main(
         part: I/N renders the I-th of N shares, beside others; a run without it then completes the set
         render: false writes mixtures.jsonl only
     """
-    for name, value in (("count", count), ("nj", nj)):
+    for option, value in (("count", count), ("nj", nj)):
         if value is not None and value < 1:
-            raise UserError(f"--{name} must be at least 1, not {value}")
+            raise UserError(f"--{option} must be at least 1, not {value}")
     if tac and not noise:
         raise UserError("--tac needs --noise too: every mixture of a list has a noise")
     if not tac and (microphone != 1 or allow_missing):
-        raise UserError("--microphone and --allow_missing are of a list; give --tac too")
-    take_part((), part)  # raises if it is no part
+        raise UserError("--microphone and --allow_missing apply to a list; give --tac too")
+    take_part((), part)  # raises UserError if it is invalid
     if render:
         check_engine(spec.engine)
     clips = (load_clips(speech, spec.sample_rate), load_clips(noise, spec.sample_rate) if noise else None)
@@ -72,13 +74,16 @@ def main(
     if selection:
         selection.report(tac, out)
     rendered = render_set(out, mixtures, *clips, nj, part) if render else 0
-    direct = sum(mixture.direct_only for mixture in mixtures)
     done = f"{rendered} rendered now" if rendered else "nothing left to render" if render else "not rendered"
-    done += f" by part {part}" * bool(part)
-    share = f"{direct} ({100 * direct / len(mixtures):.1f} %)"
-    print(
-        f"{out}: {len(mixtures)} mixtures, {done}; {share} have the direct path only: T60 is 0, or shorter than walls "
-        "that absorb all sound leave it"
+    print(f"{out}: {describe(mixtures, done + f' by part {part}' * bool(part))}")
+
+
+def describe(mixtures: Sequence[AnyMixture], done: str) -> str:
+    """How many mixtures there are, what was ``done`` of them, and how many of their rooms have no reverberation."""
+    direct = sum(mixture.direct_only for mixture in mixtures)
+    return (
+        f"{len(mixtures)} mixtures, {done}; {direct} ({100 * direct / len(mixtures):.1f} %) have the direct path only: "
+        "T60 is 0, or shorter than walls that absorb all sound leave it"
     )
 
 

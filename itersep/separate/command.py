@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from jsonargparse import Namespace
 from jsonargparse.typing import PositiveFloat, PositiveInt
@@ -16,6 +16,8 @@ from itersep.separate.waves import Separator, load
 from itersep.separate.windows import WindowSpec
 from itersep.system.cli import command_line, guard, make_parser, parse
 from itersep.system.errors import Failures, UserError
+
+Group = Any  # argparse has no public name for it
 
 
 def main() -> None:
@@ -57,17 +59,23 @@ def separate_recordings(options: Namespace) -> None:
             scaled += result["gain"] < 1
             took = f", {result['iterations_used']:g} iterations" if options.until_change_db is not None else ""
             progress.write(f"{recording.path} -> {' '.join(map(str, targets[recording.name]))}{took}")
-    if len(todo) < len(recordings):
-        print(f"{out_dir}: {len(recordings) - len(todo)} of {len(recordings)} recordings were done before")
-    if scaled:
-        print(f"{out_dir}: estimates of {scaled} recordings would have clipped and were scaled; {notes.path} tells how")
-    finer = [r for r in todo if hows[r.name]["subtype"] != (options.subtype or kept_subtype(r.subtype))]
-    if finer:
-        print(f"{out_dir}: {len(finer)} recordings have more bits than flac's 24; --format wav keeps them")
+    finer = sum(hows[r.name]["subtype"] != (options.subtype or kept_subtype(r.subtype)) for r in todo)
+    _tell(out_dir, len(recordings), before=len(recordings) - len(todo), scaled=scaled, finer=finer)
     for line in passed_over:
         print(line)
     if bad:
         raise Failures(bad, asked)
+
+
+def _tell(out_dir: Path, asked: int, *, before: int, scaled: int, finer: int) -> None:
+    """Print what a user should know of so many recordings."""
+    for count, what in (
+        (before, f"of {asked} recordings were done before"),
+        (scaled, f"recordings have estimates that would have clipped and were scaled; see {out_dir / JOURNAL}"),
+        (finer, "recordings have more bits than flac's 24; --format wav keeps them"),
+    ):
+        if count:
+            print(f"{out_dir}: {count} {what}")
 
 
 def _check_subtype(options: Namespace) -> None:
@@ -143,43 +151,51 @@ def _parse() -> Namespace:
         f"before is not done again. OUT/{JOURNAL} says how each file was made."
     )
     parser.add_argument("inputs", nargs="+", help="audio files, folders of them, Kaldi tables (.scp); - reads a pipe")
-    parser.add_argument("--out", required=True, help="folder for the estimates")
-    parser.add_argument(
-        "--model",
-        type=str | None,
-        help="experiment folder, checkpoint, folder of a published model, or its name on the Hugging Face Hub; "
-        "without, the model that comes with the package",
-    )
-    parser.add_argument("--format", type=Literal["wav", "flac"], default="wav", help="of the estimates")
-    parser.add_argument(
+    _add_output_options(parser.add_argument_group("what is written"))
+    _add_model_options(parser.add_argument_group("how it is separated"))
+    return parse(parser)
+
+
+def _add_output_options(group: Group) -> None:
+    group.add_argument("--out", required=True, help="folder for the estimates")
+    group.add_argument("--format", type=Literal["wav", "flac"], default="wav", help="of the estimates")
+    group.add_argument(
         "--subtype",
         type=Subtype | None,
         help="of the estimates' samples; without, as many bits as the recording has (flac: 24 at most)",
     )
-    parser.add_argument(
+    group.add_argument(
         "--channel",
         type=PositiveInt | Literal["all"] | None,
         help="the one to separate, from 1, where there are several; all: each of them",
     )
-    parser.add_argument(
+    group.add_argument(
         "--overwrite",
         action="store_true",
         help="replace estimates in OUT that were made by another model, with other options, or from another recording; "
         "without, they are named and nothing is written",
     )
-    parser.add_argument("--iterations", type=PositiveInt | None, help="at most; without, as many as trained for")
-    parser.add_argument(
+
+
+def _add_model_options(group: Group) -> None:
+    group.add_argument(
+        "--model",
+        type=str | None,
+        help="experiment folder, checkpoint, folder of a published model, or its name on the Hugging Face Hub; "
+        "without, the model that comes with the package",
+    )
+    group.add_argument("--iterations", type=PositiveInt | None, help="at most; without, as many as trained for")
+    group.add_argument(
         "--until-change-db",
         type=float | None,
         help="end the iterations of a window where one changes the estimates by less than this, relative to them, such "
         "as -20; needs three iterations or more",
     )
-    parser.add_argument("--window", type=PositiveFloat, default=WindowSpec.length_s, help="seconds separated at a time")
-    parser.add_argument(
+    group.add_argument("--window", type=PositiveFloat, default=WindowSpec.length_s, help="seconds separated at a time")
+    group.add_argument(
         "--overlap", type=PositiveFloat | None, help="seconds that two windows share; without, half of a window"
     )
-    parser.add_argument("--device", type=Literal["auto", "cpu", "cuda"], default="auto", help="where the model runs")
-    return parse(parser)
+    group.add_argument("--device", type=Literal["auto", "cpu", "cuda"], default="auto", help="where the model runs")
 
 
 if __name__ == "__main__":

@@ -103,10 +103,9 @@ def draw_mixture(
     full length; a clip that is shorter is used whole. ``noise`` None gives a mixture without noise.
     Raises UserError if there are too few speakers.
     """
-    if len(speech.by_speaker) < spec.sources:
-        raise UserError(
-            f"{speech.data_dir}: has {len(speech.by_speaker)} speakers where a mixture needs {spec.sources}; add some"
-        )
+    found = len(speech.by_speaker)
+    if found < spec.sources:
+        raise UserError(f"{speech.data_dir}: has {found} speakers where a mixture needs {spec.sources}; add some")
     rng = _generator(seed, set_name, index)
     room_m = tuple(_uniform(rng, edge_m) for edge_m in (spec.room_x_m, spec.room_y_m, spec.room_z_m))
     t60_s = _uniform(rng, spec.t60_s)
