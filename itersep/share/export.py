@@ -185,6 +185,7 @@ def _to_onnx(network: _Unrolled, sample_rate: int) -> bytes:
         taken = {value.name for value in graph.graph.input}
         left = [value.name for value in (*whole.graph.output, *graph.graph.output) if value.name not in taken]
         whole = onnx.compose.merge_models(whole, graph, io_map=[(name, name) for name in taken], outputs=left)
+    del whole.opset_import[1:]  # the parts' own, all the same
     onnx.helper.set_model_props(whole, {"sample_rate": str(sample_rate)})
     return whole.SerializeToString()
 

@@ -31,9 +31,8 @@ def main(data: str, mixtures: PositiveInt = 40, model: str = "") -> None:
     rate = separator.sample_rate
     chosen = list(read_mixtures(Path(data), mixtures, rate))
     clean = np.array([score(separator.separate(mix, rate), ref) for mix, ref in chosen])
-    print(
-        f"{len(chosen)} mixtures, undisturbed: {clean.mean():.2f} dB\n\n| disturbance | mean (dB) | range (dB) |\n|---|---:|---:|"
-    )
+    print(f"{len(chosen)} mixtures, undisturbed: {clean.mean():.2f} dB\n")
+    print("| disturbance | mean (dB) | range (dB) |\n|---|---:|---:|")
     for name, disturb in disturbances(rate).items():
         changes = []
         for (mix, ref), before in zip(chosen, clean, strict=True):
