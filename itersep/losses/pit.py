@@ -32,6 +32,11 @@ def best_permutation(scores: Tensor) -> Tensor:
     return torch.as_tensor(np.stack(columns), device=scores.device)
 
 
+def assigned(scores: Tensor, perm: Tensor) -> Tensor:
+    """Mean score (B,) under an assignment: scores (B, C, C), perm (B, C) of `best_permutation`."""
+    return scores.gather(1, perm[:, None, :]).squeeze(1).mean(-1)
+
+
 def permute(est: Tensor, perm: Tensor) -> Tensor:
     """Put estimates (B, C, T) in the order of the references, by the result (B, C) of `best_permutation`."""
     return est.gather(1, perm[:, :, None].expand_as(est))
@@ -41,4 +46,4 @@ def pit(score: Callable[[Tensor, Tensor], Tensor], est: Tensor, ref: Tensor) -> 
     """Mean score under the best assignment (B,), and that assignment (B, C)."""
     scores = pairwise(score, est, ref)
     perm = best_permutation(scores)
-    return scores.gather(1, perm[:, None, :]).squeeze(1).mean(-1), perm
+    return assigned(scores, perm), perm

@@ -28,12 +28,20 @@ class FilterbankSpec:
         filters: number of filters F; for the stft the FFT size is 2 (F - 1)
         window: window length in samples
         hop: shift between windows in samples
+        features: what the separator sees: magnitude (of learned filters their outputs), or complex (for the stft: real
+            and imaginary parts, and the magnitude)
     """
 
     kind: Literal["learned", "stft"] = "learned"
     filters: int = 128
     window: int = 32
     hop: int = 16
+    features: Literal["magnitude", "complex"] = "magnitude"
+
+    @property
+    def inputs(self) -> int:
+        """Values a frame that the separator sees."""
+        return self.filters * (3 if self.features == "complex" else 1)
 
     def __post_init__(self) -> None:
         if not 0 < self.hop <= self.window:
@@ -49,6 +57,8 @@ class FilterbankSpec:
                 f"filterbank.hop is {self.hop}; for the stft it must divide filterbank.window ({self.window}), and "
                 "be at most half of it"
             )
+        if self.kind == "learned" and self.features == "complex":
+            raise ValueError("filterbank.features is complex, which needs the stft, not the learned filterbank")
 
 
 def make_filterbank(spec: FilterbankSpec) -> "Filterbank":
@@ -91,7 +101,7 @@ class Filterbank(nn.Module):
         return wave[:, 0, before : before + length].reshape(*encoded.shape[:-3], length)
 
     def features(self, encoded: Tensor) -> Tensor:
-        """What the separator sees of a representation: (..., P, F, L) -> (..., F, L)."""
+        """What the separator sees of a representation: (..., P, F, L) -> (..., `spec.inputs`, L)."""
         raise NotImplementedError
 
 
@@ -137,4 +147,7 @@ class STFT(Filterbank):
         self.register_buffer("synthesis", inverse.float()[:, None], persistent=False)
 
     def features(self, encoded: Tensor) -> Tensor:
-        return encoded.square().sum(-3).clamp_min(MIN_POWER).sqrt()
+        magnitude = encoded.square().sum(-3).clamp_min(MIN_POWER).sqrt()
+        if self.spec.features == "magnitude":
+            return magnitude
+        return torch.cat([encoded.flatten(-3, -2), magnitude], dim=-2)

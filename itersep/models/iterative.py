@@ -69,7 +69,7 @@ class IterativeSeparator(nn.Module):
         self.block = spec = specs.get(block) or BLOCKS[block]()
         channels = 1 + sources * self.takes_bias
         self.simo = nn.ModuleList(
-            Simo(separator.simo_blocks, spec, channels, filterbank.filters, sources, self.takes_state)
+            Simo(separator.simo_blocks, spec, channels, filterbank.inputs, sources, self.takes_state)
             for _ in range(1 if share_simo else iterations)
         )
         self.siso = Siso(separator.siso_blocks, spec)

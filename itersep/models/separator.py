@@ -34,11 +34,11 @@ class Simo(nn.Module):
     """Single input, multiple output: stacked representations of mixture and bias to one feature map a source."""
 
     def __init__(
-        self, blocks: int, block: BlockSpec, channels: int, filters: int, sources: int, takes_state: bool
+        self, blocks: int, block: BlockSpec, channels: int, inputs: int, sources: int, takes_state: bool
     ) -> None:
         super().__init__()
         self.sources = sources
-        self.embedding = block.make_embedding(channels, filters)
+        self.embedding = block.make_embedding(channels, inputs)
         self.blocks = nn.ModuleList(block.make_block() for _ in range(blocks))
         self.split = nn.Linear(block.features, sources * block.features)
         if takes_state:

@@ -66,6 +66,7 @@ class TrainSpec:
         epochs: how many at most
         one_pass_epochs: in so many of them, the first, only one iteration is trained; it costs less, and later
             iterations then start from estimates that are worth something; fewer than all, where there are later ones
+        draw_iterations: train the first 1 to all iterations, their number drawn at each step with equal chances
         patience: stop after this many epochs without a better validation loss
         batch_size: mixtures a step, of all processes together
         accumulate: parts in which a process's share of a batch passes through the network, one after the other, to
@@ -81,6 +82,7 @@ class TrainSpec:
 
     epochs: int = 100
     one_pass_epochs: int = 0
+    draw_iterations: bool = False
     patience: int = 10
     batch_size: int = 8
     accumulate: int = 1

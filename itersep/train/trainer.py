@@ -149,8 +149,7 @@ class Trainer:
         return sum(self._backward_part(*part, weight=len(part[0]) / self.train.batch_size) for part in parts)
 
     def _backward_part(self, mix: Tensor, ref: Tensor, weight: float) -> float:
-        iterations = 1 if self.progress.epoch < self.train.one_pass_epochs else self.model.iterations
-        terms = self.objective.terms(self.model, mix, ref, iterations)
+        terms = self.objective.terms(self.model, mix, ref, self.step_iterations())
 
         def next_term() -> tuple[Tensor, Tensor] | None:
             with autocast(self.device, self.bf16):
@@ -167,6 +166,15 @@ class Trainer:
         if kept:
             sum(kept).backward()
         return value
+
+    def step_iterations(self) -> int:
+        """Iterations that the current step trains, the same in all processes; drawn ones follow from its number."""
+        if self.progress.epoch < self.train.one_pass_epochs:
+            return 1
+        if not self.train.draw_iterations:
+            return self.model.iterations
+        draws = np.random.default_rng([self.train.seed, self.progress.step])
+        return int(draws.integers(1, self.model.iterations, endpoint=True))
 
     def validate(self) -> dict[str, Any]:
         """Objective over the validation set, and the SI-SDR improvement after each iteration in dB."""

@@ -1,3 +1,6 @@
+from collections.abc import Iterator
+from itertools import permutations
+
 import pytest
 import torch
 
@@ -53,7 +56,34 @@ def test_oracle_bias_goes_through_the_last_simo_part_and_all_scored_layers() -> 
     torch.testing.assert_close(loss, -sum(snr(est, ref).mean() for est in layers) / 2)
 
 
-@pytest.mark.parametrize("options", [{}, {"layerwise": True}, {"oracle_bias": True}])
+class Given:
+    """Yields the outputs that it was given, as a network's iterations."""
+
+    def __init__(self, outputs: torch.Tensor) -> None:
+        self.outputs, self.iterations = outputs, len(outputs)
+
+    def iterate(self, mix: torch.Tensor, iterations: int, layerwise: bool) -> Iterator[list[torch.Tensor]]:
+        yield from ([est] for est in self.outputs[:iterations])
+
+
+def test_common_order_is_the_best_for_all_iterations_together() -> None:
+    ref = torch.randn(4, 3, 50)
+    outputs = torch.stack([ref[:, torch.randperm(3)] + level * torch.randn(4, 3, 50) for level in (1.0, 0.3, 2.0)])
+    terms = list(Objective(order="common").terms(Given(outputs), ref.sum(1), ref))
+    totals = [snr(outputs[:, :, list(order)], ref).mean(-1) for order in permutations(range(3))]  # each (3, B)
+    best = torch.stack(totals).mean(1).amax(0)
+    torch.testing.assert_close(sum(loss for loss, _ in terms), -best.mean())
+    own = sum(loss for loss, _ in Objective().terms(Given(outputs), ref.sum(1), ref))
+    assert own < sum(loss for loss, _ in terms) - 0.1
+
+
+def test_common_order_of_a_single_output_is_its_own() -> None:
+    model, mix, ref = setting()
+    (common, _), (own, _) = (next(Objective(order=order).terms(model, mix, ref)) for order in ("common", "own"))
+    torch.testing.assert_close(common, own)
+
+
+@pytest.mark.parametrize("options", [{}, {"layerwise": True}, {"oracle_bias": True}, {"order": "common"}])
 def test_terms_as_they_come_have_the_gradients_of_their_sum(options: dict) -> None:
     model, mix, ref = setting(iterations=3)
     objective = Objective(**options)

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -35,6 +37,16 @@ def test_stft_features_are_magnitudes_and_silence_has_a_finite_gradient() -> Non
     torch.testing.assert_close(features, magnitudes, atol=1e-5, rtol=1e-4)
     features.sum().backward()
     assert wave.grad.isfinite().all()
+
+
+def test_complex_features_are_both_parts_and_magnitudes() -> None:
+    spec = replace(FREQ, features="complex")
+    wave = torch.randn(2, 3, 1000)
+    encoded = make_filterbank(FREQ).encode(wave)
+    re, im, magnitude = make_filterbank(spec).features(encoded).split(257, dim=-2)
+    torch.testing.assert_close(torch.stack([re, im], dim=-3), encoded, rtol=0, atol=0)
+    torch.testing.assert_close(magnitude, make_filterbank(FREQ).features(encoded), rtol=0, atol=0)
+    assert (spec.inputs, FREQ.inputs) == (3 * 257, 257)
 
 
 @pytest.mark.parametrize("spec", [FilterbankSpec(), FREQ], ids=["learned", "stft"])
@@ -78,6 +90,7 @@ def test_encoder_is_the_convolution_of_the_padded_signal() -> None:
         ({"hop": 33}, "filterbank.hop"),
         ({"hop": 0}, "filterbank.hop"),
         ({"filters": 0}, "filterbank.filters"),
+        ({"features": "complex"}, "filterbank.features"),
         ({"kind": "stft", "filters": 128, "window": 512, "hop": 256}, "filterbank.filters"),
         ({"kind": "stft", "filters": 257, "window": 512, "hop": 200}, "filterbank.hop"),
         ({"kind": "stft", "filters": 257, "window": 512, "hop": 512}, "filterbank.hop"),  # Hann windows end at zero

@@ -6,7 +6,11 @@ from itersep.models.filterbank import FilterbankSpec
 from itersep.models.iterative import Carried, IterativeSeparator
 from itersep.models.separator import SeparatorSpec
 
-BANKS = {"time": FilterbankSpec("learned", 12, 8, 4), "freq": FilterbankSpec("stft", 17, 32, 16)}
+BANKS = {
+    "time": FilterbankSpec("learned", 12, 8, 4),
+    "freq": FilterbankSpec("stft", 17, 32, 16),
+    "complex": FilterbankSpec("stft", 17, 32, 16, "complex"),
+}
 SMALL = DPRNNSpec(features=6, hidden=5, chunk=8)
 
 
@@ -33,7 +37,7 @@ def gradients(model: IterativeSeparator) -> torch.Tensor:
     return grads
 
 
-domains = pytest.mark.parametrize("domain", ["time", "freq"])
+domains = pytest.mark.parametrize("domain", BANKS)
 
 
 @domains

@@ -23,8 +23,12 @@ RATE = 800  # of which three seconds are checked by the exporter itself
 
 def small_model(kind: str, **sizes: Any) -> IterativeSeparator:
     """A network whose filterbank's and chunks' sizes divide no length that is tried."""
-    spec = FilterbankSpec("stft", 17, 32, 16) if kind == "stft" else FilterbankSpec("learned", 12, 10, 4)
-    model = IterativeSeparator(spec, SeparatorSpec(siso_blocks=0), dprnn=DPRNNSpec(6, 5, 6), **sizes)
+    banks = {
+        "stft": FilterbankSpec("stft", 17, 32, 16),
+        "complex": FilterbankSpec("stft", 17, 32, 16, "complex"),
+        "learned": FilterbankSpec("learned", 12, 10, 4),
+    }
+    model = IterativeSeparator(banks[kind], SeparatorSpec(siso_blocks=0), dprnn=DPRNNSpec(6, 5, 6), **sizes)
     for parameter in model.parameters():  # norms and biases that do something
         nn.init.normal_(parameter, std=0.5)
     return model.eval()
@@ -37,7 +41,11 @@ def run_onnx(path: Path, mix: torch.Tensor) -> torch.Tensor:
 
 @pytest.mark.parametrize(
     ("kind", "sizes", "iterations"),
-    [("stft", {"sources": 3, "iterations": 2, "share_simo": False}, 2), ("learned", {}, 1)],
+    [
+        ("stft", {"sources": 3, "iterations": 2, "share_simo": False}, 2),
+        ("complex", {"mask": "complex", "feedback": "both"}, 2),
+        ("learned", {}, 1),
+    ],
 )
 def test_onnx_does_what_torch_does_at_any_length(kind: str, sizes: dict, iterations: int, tmp_path: Path) -> None:
     model = small_model(kind, **sizes)

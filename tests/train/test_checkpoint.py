@@ -80,6 +80,7 @@ def test_a_failed_write_leaves_the_old_checkpoint(tmp_path: Path, monkeypatch: p
     ("setting", "value"),
     [
         *(("train.seed", 1), ("train.batch_size", 5), ("train.average_best", 2), ("train.one_pass_epochs", 1)),
+        *(("train.draw_iterations", True), ("objective.order", "common")),
         *(("optimizer.lr", 0.1), ("data.epoch_size", 9)),
     ],
 )

@@ -453,6 +453,27 @@ def test_one_pass_epochs_train_the_first_iteration_alone(experiment: Build, tmp_
         assert all(moved) if moves else not any(moved)
 
 
+def test_drawn_iterations_are_even_and_follow_from_the_step(experiment: Build, tmp_path: Path) -> None:
+    trainer = Trainer(experiment("--train.draw_iterations=true", "--model.iterations=3"), tmp_path)
+    drawn = []
+    for trainer.progress.step in range(600):
+        drawn.append(trainer.step_iterations())
+    assert min(np.bincount(drawn)[1:]) > 150 and set(drawn) == {1, 2, 3}
+    trainer.progress.step = 7
+    assert trainer.step_iterations() == drawn[7]
+
+
+def test_a_step_trains_the_iterations_that_it_draws(experiment: Build, tmp_path: Path) -> None:
+    trainer = Trainer(experiment("--train.draw_iterations=true", "--model.share_simo=false"), tmp_path)
+    ref = torch.randn(2, 2, 1000)
+    for _ in range(8):
+        drawn, before = trainer.step_iterations(), [weight.clone() for weight in trainer.model.simo[1].parameters()]
+        trainer.optimizer.state.clear()  # whose moments would move weights that have no gradient
+        trainer.step(ref.sum(1), ref)
+        moved = [not torch.equal(a, b) for a, b in zip(before, trainer.model.simo[1].parameters(), strict=True)]
+        assert all(moved) == any(moved) == (drawn == 2)
+
+
 def test_learning_rate_of_the_paper() -> None:
     spec = OptimizerSpec()
     rates = [learning_rate(spec, 10 * epoch, steps_per_epoch=10, epochs=100) for epoch in range(100)]
