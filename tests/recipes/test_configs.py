@@ -1,6 +1,7 @@
 """Every yaml file of every recipe: it builds, and what it builds can be trained."""
 
 import re
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,8 @@ import torch
 import yaml
 from paper.rows import read_paper
 
+from itersep.models.blocks.dprnn import DPRNNSpec
+from itersep.models.filterbank import FilterbankSpec
 from itersep.simulate.mixture import SimulationSpec
 from itersep.train.config import build_experiment, config_parser
 
@@ -69,16 +72,14 @@ def test_a_row_is_what_its_name_says(row) -> None:
         r"(time|freq)_simo(\d)_siso(\d)(?:_iter(\d))?(?:_(\w+))?", row.name
     ).groups()
     model, objective = row.config["model"], row.config["objective"]
-    assert model["filterbank"] == (
-        {"kind": "learned", "filters": 128, "window": 32, "hop": 16}
-        if domain == "time"
-        else {"kind": "stft", "filters": 257, "window": 512, "hop": 256}
-    )
+    kind, *sizes = ("learned", 128, 32, 16) if domain == "time" else ("stft", 257, 512, 256)
+    assert model["filterbank"] == asdict(FilterbankSpec(kind, *sizes, features="magnitude"))
     assert model["separator"] == {"simo_blocks": int(simo), "siso_blocks": int(siso)}
     chunk = 100 if domain == "time" else 24
-    assert model["dprnn"] == {"features": 64, "hidden": 128, "chunk": chunk, "recompute": False}
+    assert model["dprnn"] == asdict(DPRNNSpec(64, 128, chunk, overlap=True, recompute=False))
     assert (model["block"], model["mask"], model["feedback"]) == ("dprnn", "real", "estimates")
     assert model["iterations"] == int(iterations or 1)
+    assert (objective["order"], row.config["train"]["draw_iterations"]) == ("own", False)
     assert [not model["detach"], not model["share_simo"], objective["layerwise"], objective["oracle_bias"]] == [
         option == name for name in ("nodetach", "ownsimo", "layerwise", "oracle")
     ]

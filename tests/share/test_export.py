@@ -28,7 +28,7 @@ def small_model(kind: str, **sizes: Any) -> IterativeSeparator:
         "complex": FilterbankSpec("stft", 17, 32, 16, "complex"),
         "learned": FilterbankSpec("learned", 12, 10, 4),
     }
-    model = IterativeSeparator(banks[kind], SeparatorSpec(siso_blocks=0), dprnn=DPRNNSpec(6, 5, 6), **sizes)
+    model = IterativeSeparator(banks[kind], SeparatorSpec(siso_blocks=0), **{"dprnn": DPRNNSpec(6, 5, 6)} | sizes)
     for parameter in model.parameters():  # norms and biases that do something
         nn.init.normal_(parameter, std=0.5)
     return model.eval()
@@ -43,7 +43,7 @@ def run_onnx(path: Path, mix: torch.Tensor) -> torch.Tensor:
     ("kind", "sizes", "iterations"),
     [
         ("stft", {"sources": 3, "iterations": 2, "share_simo": False}, 2),
-        ("complex", {"mask": "complex", "feedback": "both"}, 2),
+        ("complex", {"mask": "complex", "feedback": "both", "dprnn": DPRNNSpec(6, 5, 6, overlap=False)}, 2),
         ("learned", {}, 1),
     ],
 )

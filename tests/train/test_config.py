@@ -1,4 +1,5 @@
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -7,6 +8,7 @@ import yaml
 
 from itersep.system.cli import parse
 from itersep.system.errors import UserError
+from itersep.models.filterbank import FilterbankSpec
 from itersep.train.config import (
     Experiment,
     OptimizerSpec,
@@ -23,7 +25,7 @@ Build = Callable[..., Experiment]
 def test_defaults_are_the_papers(tmp_path: Path) -> None:
     parser = config_parser()
     tree = yaml.safe_load(parser.dump(parser.parse_args([])))
-    assert tree["model"]["filterbank"] == {"kind": "learned", "filters": 128, "window": 32, "hop": 16}
+    assert tree["model"]["filterbank"] == asdict(FilterbankSpec("learned", 128, 32, 16, "magnitude"))
     assert tree["model"]["separator"] == {"simo_blocks": 1, "siso_blocks": 2}
     assert {"features": 64, "hidden": 128, "chunk": 100}.items() <= tree["model"]["dprnn"].items()
     optimizer = tree["optimizer"]

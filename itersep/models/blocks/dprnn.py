@@ -1,6 +1,6 @@
 """Dual-path RNN (Luo, Chen and Yoshioka, ICASSP 2020): an LSTM within chunks of frames, then one across them.
 
-The state is (B, S, K, N): S half-overlapping chunks of K frames.
+The state is (B, S, K, N): S chunks of K frames, the paper's overlapping by half.
 """
 
 from collections.abc import Sequence
@@ -23,12 +23,14 @@ class DPRNNSpec(BlockSpec):
         features: size N of the bottleneck
         hidden: LSTM units a direction
         chunk: chunk length K in frames, even (100 for the learned filterbank, 24 for the STFT)
+        overlap: chunks overlap by half; without, there are half as many, and about half of the work
         recompute: compute activations again in the backward pass: less memory, more time (docs/performance.md says how
             much of each), the same results
     """
 
     hidden: int = 128
     chunk: int = 100
+    overlap: bool = True
     recompute: bool = False
 
     def __post_init__(self) -> None:
@@ -38,30 +40,30 @@ class DPRNNSpec(BlockSpec):
 
     @property
     def period(self) -> int:
-        return self.chunk // 2
+        return self.chunk // 2 if self.overlap else self.chunk
 
     def make_embedding(self, channels: int, filters: int) -> nn.Module:
-        return Embedding(channels * filters, self.features, self.chunk)
+        return Embedding(channels * filters, self.features, self.chunk, self.overlap)
 
     def make_block(self) -> nn.Module:
         return DPRNNBlock(self.features, self.hidden, self.recompute)
 
     def make_head(self, filters: int, start: Sequence[float]) -> nn.Module:
-        return Head(self.features, filters, start)
+        return Head(self.features, filters, start, self.overlap)
 
 
 class Embedding(nn.Module):
     """All channels and filters of a frame, normalised, to N features; frames in chunks."""
 
-    def __init__(self, inputs: int, features: int, chunk: int) -> None:
+    def __init__(self, inputs: int, features: int, chunk: int, overlap: bool) -> None:
         super().__init__()
-        self.chunk = chunk
+        self.chunk, self.overlap = chunk, overlap
         self.norm = GlobalNorm(inputs)
         self.bottleneck = nn.Linear(inputs, features)
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, L, I, F) -> (B, S, K, N)."""
-        return split_chunks(self.bottleneck(self.norm(x.flatten(2))), self.chunk)
+        return split_chunks(self.bottleneck(self.norm(x.flatten(2))), self.chunk, self.overlap)
 
 
 class PathRNN(nn.Module):
@@ -108,13 +110,13 @@ class DPRNNBlock(nn.Module):
 class Head(nn.Module):
     """Merged chunks, and a linear layer from a frame's features to all of its filters."""
 
-    def __init__(self, features: int, filters: int, start: Sequence[float]) -> None:
+    def __init__(self, features: int, filters: int, start: Sequence[float], overlap: bool) -> None:
         super().__init__()
-        self.outputs = len(start)
+        self.outputs, self.overlap = len(start), overlap
         self.linear = nn.Linear(features, len(start) * filters)
         with torch.no_grad():
             self.linear.bias.copy_(torch.tensor(start).repeat_interleave(filters))
 
     def forward(self, state: Tensor, frames: int) -> Tensor:
         """(B, S, K, N) -> (B, L, O, F) with L = ``frames``."""
-        return self.linear(merge_chunks(state, frames)).unflatten(-1, (self.outputs, -1))
+        return self.linear(merge_chunks(state, frames, self.overlap)).unflatten(-1, (self.outputs, -1))
