@@ -6,9 +6,9 @@ import pytest
 import torch
 import yaml
 
+from itersep.models.filterbank import FilterbankSpec
 from itersep.system.cli import parse
 from itersep.system.errors import UserError
-from itersep.models.filterbank import FilterbankSpec
 from itersep.train.config import (
     Experiment,
     OptimizerSpec,
