@@ -12,6 +12,10 @@ MODELS = [
     {"filterbank": {"kind": "stft", "filters": 33, "window": 64, "hop": 32}, "separator": {"siso_blocks": 0}},
     {"filterbank": {"hop": 8}, "separator": {"simo_blocks": 2, "siso_blocks": 3}, "dprnn": {"chunk": 4}, "sources": 3},
     {"filterbank": {}, "separator": {}, "share_simo": False, "iterations": 3, "detach": False},
+    {
+        "filterbank": {"kind": "stft", "filters": 33, "window": 64, "hop": 32, "features": "complex"},
+        **{"separator": {}, "dprnn": {"chunk": 4, "overlap": False}, "mask": "complex", "feedback": "both"},
+    },
 ]
 
 

@@ -81,7 +81,10 @@ def test_processes_that_do_not_start_alike_are_refused(experiment: Build, tmp_pa
         Trainer(experiment(), tmp_path, Told(1, 2, sums=[torch.tensor([[0.0, 1.0], [0.0, 2.0]])]))
 
 
-UNUSED = ("--model.detach=false", "--model.share_simo=false", "--train.one_pass_epochs=1")
+UNUSED = (
+    *("--model.detach=false", "--model.share_simo=false"),
+    *("--train.one_pass_epochs=1", "--train.draw_iterations=true"),
+)
 ALL_TERMS = ("--objective.layerwise=true", "--objective.oracle_bias=true", "--train.accumulate=2")
 
 

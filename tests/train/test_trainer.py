@@ -138,8 +138,10 @@ def test_workers_that_would_want_the_gpu_of_their_training_are_refused(
 def test_what_the_network_draws_at_random_is_drawn_again_after_an_interruption(
     experiment: Build, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    options = ("--train.epochs=1", "--train.draw_iterations=true")
+
     def build(name: str) -> Trainer:
-        trainer = Trainer(experiment("--train.epochs=1"), tmp_path / name)
+        trainer = Trainer(experiment(*options), tmp_path / name)
         trainer.model.head.register_forward_pre_hook(
             lambda mask, args: (torch.nn.functional.dropout(args[0], 0.2, mask.training), *args[1:])
         )
@@ -149,7 +151,7 @@ def test_what_the_network_draws_at_random_is_drawn_again_after_an_interruption(
     interrupt_after(build("cut"), 3, monkeypatch, save=True)
     build("cut").fit()
     assert_same_run(tmp_path / "whole", tmp_path / "cut")
-    Trainer(experiment("--train.epochs=1"), tmp_path / "without").fit()
+    Trainer(experiment(*options), tmp_path / "without").fit()
     assert history(tmp_path / "without") != history(tmp_path / "whole")
 
 

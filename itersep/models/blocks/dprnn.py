@@ -23,7 +23,7 @@ class DPRNNSpec(BlockSpec):
         features: size N of the bottleneck
         hidden: LSTM units a direction
         chunk: chunk length K in frames, even (100 for the learned filterbank, 24 for the STFT)
-        overlap: chunks overlap by half; without, there are half as many, and about half of the work
+        overlap: chunks overlap by half; without, there are half as many, and the blocks have half of the work
         recompute: compute activations again in the backward pass: less memory, more time (docs/performance.md says how
             much of each), the same results
     """
