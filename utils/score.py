@@ -11,7 +11,7 @@ from jsonargparse.typing import PositiveInt
 
 from itersep.score.bins import summarize_bins
 from itersep.score.registry import METRICS, choose_metrics
-from itersep.score.scores import Job, find_jobs, score_all, scored_files_sha256, write_scores
+from itersep.score.scores import Job, find_jobs, has_scores, score_all, scored_files_sha256, write_scores
 from itersep.score.stopping import summarize_stopping
 from itersep.score.summary import describe, name_files, read_summary, summarize
 from itersep.separate.folder import read_separation, read_trained_for
@@ -64,7 +64,7 @@ def find_summary(folder: Path, files_sha256: str, metrics: Sequence[str]) -> dic
         summary = read_summary(folder / "summary.json")
         scored = set(summary.get("metrics", ()))
         same = summary.get("files_sha256") == files_sha256 and set(metrics) <= scored <= set(METRICS)
-        if same and (folder / "scores.csv").exists():
+        if same and has_scores(folder / "scores.csv"):
             return summary
     return None
 

@@ -174,8 +174,17 @@ def read_scores(path: str | Path) -> list[Score]:
     return scores if ACTIVE in head else _find_active(scores)
 
 
+def has_scores(path: Path) -> bool:
+    """Whether `read_scores` finds a file: scores.csv, or scores.csv.gz in its place."""
+    return path.exists() or _packed(path).exists()
+
+
+def _packed(path: Path) -> Path:
+    return path.with_name(f"{path.name}.gz")
+
+
 def _read_lines(path: Path) -> list[str]:
-    packed = path.with_name(f"{path.name}.gz")
+    packed = _packed(path)
     if path.exists() or not packed.exists():
         return read_lines(path, "run scoring first")
     try:

@@ -158,9 +158,28 @@ def test_again_it_does_nothing_until_an_estimate_changes(program: Callable, mixt
     os.utime(changed)
     assert "done before" in program("score.py", *options).out
     assert (out / "summary.json").stat().st_mtime_ns == before
+    packed = gzip.compress((out / "scores.csv").read_bytes())
+    (out / "scores.csv").unlink()
+    (out / "scores.csv.gz").write_bytes(packed)
+    assert "done before" in program("score.py", *options).out
     write_audio(changed, -0.5 * read_audio(changed, RATE)[::-1], RATE)
     assert "done before" not in program("score.py", *options).out
     assert (out / "summary.json").stat().st_mtime_ns > before
+
+
+def test_metrics_that_were_asked_for_stay_until_an_estimate_changes(program: Callable, mixture_dir: Path) -> None:
+    pytest.importorskip("pystoi")
+    out = estimate(mixture_dir, noisy)
+    options = ("--data", mixture_dir, "--separated", out)
+    program("score.py", *options)
+    asked = program("score.py", *options, "--metrics", "[stoi]")
+    assert asked.status == 0 and "done before" not in asked.out
+    assert "done before" in program("score.py", *options).out
+    summary = json.loads((out / "summary.json").read_text())
+    assert "stoi" in summary["metrics"]
+    reasons = {(one["metric"], one["reason"][:30]) for one in summary["undefined"]}  # the mixtures are half a second
+    assert "stoi" in summary["iterations"][1] or reasons == {("stoi", "the reference has fewer than 3")}
+    assert "'stoy' is not a metric" in program("score.py", *options, "--metrics", "[stoy]").err
 
 
 def test_the_number_of_processes_changes_nothing(warm_workers: None, mixture_dir: Path) -> None:
