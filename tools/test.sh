@@ -15,4 +15,5 @@ fi
 ruff check
 ruff format --check
 lint-imports --no-logo --no-cache
+mypy
 python -m pytest --numprocesses 2 --dist loadfile "${chosen[@]}" "$@"

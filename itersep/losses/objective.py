@@ -2,6 +2,8 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import reduce
+from operator import add
 from typing import Literal
 
 from torch import Tensor
@@ -38,11 +40,11 @@ class Objective:
         iterations = model.iterations if iterations is None else iterations
         for scores, est in self._scores(model, mix, ref, iterations):
             losses = [-score.mean() for score in scores]
-            yield sum(losses) / len(losses) / iterations, est
+            yield reduce(add, losses) / len(losses) / iterations, est
         if self.oracle_bias:
             estimates = model.separate_once(mix, Carried(ref), model.iterations - 1, self.layerwise)[0]
             losses = [-snr(est, ref).mean() for est in estimates]
-            yield sum(losses) / len(losses), estimates[-1]
+            yield reduce(add, losses) / len(losses), estimates[-1]
 
     def _scores(
         self, model: IterativeSeparator, mix: Tensor, ref: Tensor, iterations: int
@@ -55,6 +57,6 @@ class Objective:
                 yield [assigned(table, best_permutation(table)) for table in tables], est
             return
         kept = list(scored)
-        perm = best_permutation(sum(table for tables, _ in kept for table in tables))
+        perm = best_permutation(reduce(add, (table for tables, _ in kept for table in tables)))
         for tables, est in kept:
             yield [assigned(table, perm) for table in tables], est

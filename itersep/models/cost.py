@@ -60,7 +60,7 @@ def _noting_calls(network: IterativeSeparator) -> Iterator[dict[str, nn.Module]]
         yield called
 
 
-def _lstm_flops(inputs: torch.Size, weights: torch.Size, recurrent: torch.Size, *_: Any, **__: Any) -> int:
+def _lstm_flops(inputs: torch.Size, weights: torch.Size, recurrent: torch.Size, *rest: Any, **options: Any) -> int:
     """One direction of an LSTM layer, (Q, B, N) by (4H, N) and (4H, H): oneDNN's whole layer is one operation."""
     steps, batch, _ = inputs
     return 2 * steps * batch * (weights.numel() + recurrent.numel())

@@ -57,9 +57,9 @@ class IterativeSeparator(nn.Module):
         for name, value in (("sample_rate", sample_rate), ("sources", sources), ("iterations", iterations)):
             if value < 1:
                 raise ValueError(f"model.{name} must be at least 1, not {value}")
-        for name, value, known in (("block", block, BLOCKS), ("mask", mask, MASKS)):
-            if value not in known:
-                raise ValueError(f"model.{name} is '{value}'; it is one of {', '.join(known)}")
+        for name, kind, known in (("block", block, list(BLOCKS)), ("mask", mask, list(MASKS))):
+            if kind not in known:
+                raise ValueError(f"model.{name} is '{kind}'; it is one of {', '.join(known)}")
         self.sample_rate, self.sources, self.iterations = sample_rate, sources, iterations
         self.feedback, self.detach = feedback, detach
         self.filterbank = make_filterbank(filterbank)

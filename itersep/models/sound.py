@@ -36,6 +36,8 @@ class HighPass(nn.Module):
     ends the filter has the samples that there are, with weights that add up to one, so that an offset goes whole.
     """
 
+    taps: Tensor  # (1, 1, n)
+
     def __init__(self, cutoff_hz: float, sample_rate: int) -> None:
         super().__init__()
         self.hop = max(1, int(sample_rate / (8 * cutoff_hz)))
@@ -113,7 +115,7 @@ class Cut(NamedTuple):
     """A recording's sound, cut out of it, and what it takes to put estimates in its place."""
 
     sound: Tensor  # (1, N), at the level that networks are trained at
-    index: Tensor  # (N,) the samples of the recording that it is
+    places: Tensor  # (N,) the samples of the recording that it is
     gain: Tensor  # () the factor that brought it to that level
     shares: Tensor  # (1, C, T) what the estimates are in pauses: an even share of what is left of the recording
 
@@ -144,13 +146,13 @@ class SoundOnly(nn.Module):
     def cut(self, mix: Tensor) -> Cut:
         """Cut the sound out of a recording (1, T)."""
         clean, is_sound = self.ear(mix[0])
-        index = is_sound.nonzero()[:, 0]
-        torch._check(index.shape[0] > 0)  # for export, which cannot know that there is sound
-        gain = find_gain(clean[index])
+        places = is_sound.nonzero()[:, 0]
+        torch._check(places.shape[0] > 0)  # for export, which cannot know that there is sound
+        gain = find_gain(clean[places])
         shares = (clean / self.network.sources).repeat(1, self.network.sources, 1)
-        return Cut(clean[None, index] * gain, index, gain, shares)
+        return Cut(clean[None, places] * gain, places, gain, shares)
 
     @staticmethod
-    def fill(est: Tensor, index: Tensor, gain: Tensor, shares: Tensor) -> Tensor:
+    def fill(est: Tensor, places: Tensor, gain: Tensor, shares: Tensor) -> Tensor:
         """Put estimates (1, C, N) of a cut's sound in its place: (1, C, T)."""
-        return shares.index_copy(2, index, est / gain)
+        return shares.index_copy(2, places, est / gain)

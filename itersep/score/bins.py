@@ -50,8 +50,8 @@ def summarize_bins(scores: Sequence[Score], mixtures: Sequence[AnyMixture]) -> d
             raise UserError(f"mixtures.jsonl: has no '{utt}', which wav.scp beside it lists; simulate the set again")
     bins = {}
     for name, axis in AXES.items():
-        in_rooms = (utt for utt in utts if isinstance(drawn[utt], Mixture))
-        values = {utt: value for utt in in_rooms if (value := axis.value(drawn[utt])) is not None}
+        in_rooms = ((utt, mixture) for utt in utts if isinstance(mixture := drawn[utt], Mixture))
+        values = {utt: value for utt, mixture in in_rooms if (value := axis.value(mixture)) is not None}
         if values:
             members = [
                 [u for u in values if bisect_right(axis.edges, values[u]) == k] for k in range(len(axis.labels()))

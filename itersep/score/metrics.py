@@ -35,7 +35,7 @@ def sdr_db(est: Tensor, ref: Tensor) -> Tensor:
     est, ref = torch.broadcast_tensors(est.double(), ref.double())
     # One by one: torch's batched solver gives wrong pivots where it has several threads (pytorch issue 142815).
     pairs = zip(est.flatten(0, -2), ref.flatten(0, -2), strict=True) if est.ndim > 1 else [(est, ref)]
-    sdr = torch.stack([signal_distortion_ratio(*pair, load_diag=SDR_DIAGONAL) for pair in pairs])
+    sdr = torch.stack([signal_distortion_ratio(one, other, load_diag=SDR_DIAGONAL) for one, other in pairs])
     sdr = sdr.nan_to_num(nan=-LIMIT_DB).clamp(-LIMIT_DB, LIMIT_DB)
     return sdr.reshape(est.shape[:-1]).where(~_one_is_silent(est, ref), math.nan)
 

@@ -180,6 +180,10 @@ def each_active(score: Callable[..., float | str]) -> Callable[[Signals], Values
     return compute
 
 
+def _bss_eval(signals: Signals, part: int) -> Values:
+    return bss_eval(signals.est, signals.ref, signals.active, part)
+
+
 register(Metric("si_sdr_db", "SI-SDR", "dB", "higher", lambda signals: si_sdr_db(signals.est, signals.ref)))
 register(
     Metric(
@@ -223,7 +227,7 @@ register(
         "change",
         "dB",
         None,
-        lambda signals: change_db(signals.est, signals.previous),
+        lambda signals: change_db(signals.est, signals.est if signals.previous is None else signals.previous),
         scores="all",
         first=2,
     )
@@ -262,7 +266,7 @@ for k, (name, title) in enumerate((("sir_db", "SIR"), ("sar_db", "SAR"))):
             title,
             "dB",
             "higher",
-            lambda signals, k=k: bss_eval(signals.est, signals.ref, signals.active, k),
+            partial(_bss_eval, part=k),
             in_figures=False,
             explanation=f"{title} allows filters of 512 taps (BSS Eval)",
             package="fast_bss_eval",

@@ -115,8 +115,8 @@ def score_all(jobs: Sequence[Job], nj: int = 1, metrics: Sequence[str] = ()) -> 
     """
     threads = torch.get_num_threads()
     results = map_parallel(partial(_score_in_one_thread, metrics=metrics), jobs, nj)
-    results = tqdm(results, "scoring", len(jobs), unit="mixture", disable=None)
-    by_utt = {scores[0].utt: scores for scores in results}
+    progress = tqdm(results, "scoring", len(jobs), unit="mixture", disable=None)
+    by_utt = {scores[0].utt: scores for scores in progress}
     torch.set_num_threads(threads)
     return [score for job in jobs for score in by_utt[job.utt]]
 
@@ -157,7 +157,8 @@ def read_scores(path: str | Path) -> list[Score]:
 
     Raises UserError that names the file and line of a bad one.
     """
-    scores, head = [], []
+    scores: list[Score] = []
+    head: list[str] = []
     for number, line in enumerate(_read_lines(Path(path)), start=1):
         try:
             (row,) = csv.reader([line], strict=True)
@@ -195,8 +196,9 @@ def _read_lines(path: Path) -> list[str]:
 
 def _read_row(row: dict[str, str]) -> Score:
     utt, *numbers = (row.pop(name) for name in PLACE)
+    speaker, iteration, estimate = map(int, numbers)
     active = bool(int(row.pop(ACTIVE, "1")))
-    return Score(utt, *map(int, numbers), active, {name: float(cell) for name, cell in row.items() if cell})
+    return Score(utt, speaker, iteration, estimate, active, {name: float(cell) for name, cell in row.items() if cell})
 
 
 def _find_active(scores: Sequence[Score]) -> list[Score]:

@@ -153,7 +153,8 @@ def _summarize_iterations(scores: Sequence[Score], metrics: Sequence[Metric], la
     means = {metric.name: mixture_means(scores, metric.name) for metric in metrics}
     found = {name: by_iteration for name, by_iteration in means.items() if any(by_iteration.values()) or name == MAIN}
     utts = {score.utt for score in scores}
-    rows, before = [], None
+    rows: list[dict[str, Any]] = []
+    before: dict[str, dict[int, int]] = {}
     for iteration in range(last + 1):
         values = {name: list(by_iteration.get(iteration, {}).values()) for name, by_iteration in found.items()}
         order = _find_order(scores, iteration)

@@ -30,13 +30,15 @@ from itersep.train.network import load_weights, rebuild_model
 from itersep.train.versions import update_config
 
 WEIGHTS, CARD, CONFIG = "model.safetensors", "README.md", "config.json"
-NOT_FETCHED = {  # the first that fits
+NOT_FETCHED: dict[type[Exception], str] = {  # the first that fits
     HFValidationError: "and it is no name of a model on the Hub, which are like user/name",
     RevisionNotFoundError: "and the model on the Hub has no such revision",
     RepositoryNotFoundError: "and the Hub has no such model, or none that you may read",
     LocalEntryNotFoundError: "and it cannot be fetched from the Hub",
     HfHubHTTPError: "and the Hub does not hand it out",
 }
+
+FETCH_ERRORS: tuple[type[Exception], ...] = tuple(NOT_FETCHED)
 
 
 class PretrainedModel(ModelHubMixin):
@@ -99,7 +101,7 @@ def _find_folder(origin: str | Path, **options: Any) -> Path:
         return Path(origin)
     try:
         return Path(snapshot_download(str(origin), allow_patterns=[WEIGHTS, CARD, CONFIG], **options))
-    except tuple(NOT_FETCHED) as error:
+    except FETCH_ERRORS as error:
         reason = next(text for kind, text in NOT_FETCHED.items() if isinstance(error, kind))
         raise UserError(f"{origin}: there is no such folder, {reason}") from None
 
