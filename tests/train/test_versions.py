@@ -34,9 +34,12 @@ def test_stored_configurations_get_the_defaults_of_new_settings(monkeypatch: pyt
     assert RECORDS
     for path in RECORDS:
         stored = yaml.safe_load(path.read_text())
-        sizes = complete_config(stored, path)["model"]["dprnn"]
+        config = complete_config(stored, path)
+        sizes = config["model"]["dprnn"]
         old = {name: stored["model"]["separator"].get(name, sizes[name]) for name in ("features", "hidden", "chunk")}
-        assert sizes == old | {"recompute": False, "gate": 0.5}
+        assert sizes == old | {"overlap": True, "recompute": False, "gate": 0.5}
+        assert config["model"]["filterbank"]["features"] == "magnitude"
+        assert (config["objective"]["order"], config["train"]["draw_iterations"]) == ("own", False)
     assert load_pretrained(packaged_model())[0].block.gate == 0.5
 
 
