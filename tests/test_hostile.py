@@ -135,11 +135,11 @@ def test_what_a_file_holds_cannot_act_on_the_terminal(
     monkeypatch.setattr(sys, "argv", ["train.py"])
 
     def refuse() -> None:
-        raise UserError(f"more.yaml: '{next(iter(read_yaml(tmp_path / 'more.yaml')))}' is no setting")
+        raise UserError(f"more.yaml: '{next(iter(read_yaml(tmp_path / 'more.yaml')))}' is not a setting")
 
     with pytest.raises(SystemExit):
         guard(refuse)
-    assert capsys.readouterr().err == "train.py: more.yaml: '\\x1b[2J\\n\\u202e' is no setting\n"
+    assert capsys.readouterr().err == "train.py: more.yaml: '\\x1b[2J\\n\\u202e' is not a setting\n"
 
 
 @pytest.mark.parametrize(

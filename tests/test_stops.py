@@ -191,7 +191,7 @@ def stop(command: Command, folder: Path, after_s: float, number: int, group: boo
     said = output.read_text()
     assert status == STOPPED[number], said
     if number != signal.SIGKILL:
-        assert said.splitlines()[-1].endswith("; the same command goes on from here") and "Traceback" not in said, said
+        assert said.splitlines()[-1].endswith("; the same command resumes it") and "Traceback" not in said, said
     return True
 
 

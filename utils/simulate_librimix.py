@@ -41,7 +41,7 @@ def main(
         part: I/N renders the I-th of N shares, beside others; a run without it then completes the set
         render: false writes mixtures.jsonl only
     """
-    take_part((), part)  # raises if it is no part
+    take_part((), part)  # raises UserError if it is invalid
     clips = (load_clips(speech, CORPUS_RATE, RESAMPLE), load_clips(noise, CORPUS_RATE, RESAMPLE) if noise else None)
     selection = import_list(csv, *clips, sample_rate=sample_rate, mode=mode, allow_missing=allow_missing)
     write_manifest(out, selection.mixtures)

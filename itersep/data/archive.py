@@ -69,7 +69,7 @@ def _zip_members(archive: Path) -> Iterator[_Member]:
         for info in file.infolist():
             kind = stat.S_IFMT(info.external_attr >> 16)  # 0 where the archive was made elsewhere than on Unix
             if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
-                raise _RefusedError(f"'{info.filename}' in it is no plain file or folder")
+                raise _RefusedError(f"'{info.filename}' in it is not a plain file or folder")
             if info.flag_bits & 1:
                 raise _RefusedError(f"'{info.filename}' in it is encrypted")
             if info.filename.endswith("/"):
@@ -83,7 +83,7 @@ def _tar_members(archive: Path) -> Iterator[_Member]:
     with gzip.open(archive) as plain, tarfile.open(fileobj=plain, mode="r:") as file:
         for info in file:
             if not (info.isreg() or info.isdir()):
-                raise _RefusedError(f"'{info.name}' in it is no plain file or folder")
+                raise _RefusedError(f"'{info.name}' in it is not a plain file or folder")
             yield _Member(info.name, info.size, file.extractfile(info))
         while plain.read(1 << 20):  # to its end, where its checksum is
             pass

@@ -132,7 +132,7 @@ class _Sndfile(AudioFile):
     def _damaged(self, at: int, error: Exception | None = None) -> UserError:
         reason = f" ({error.error_string.rstrip('.')})" if error and error.error_string else ""
         return UserError(
-            f"{self.name}: ends or is damaged after {at} samples{reason} where its header says {self.expected}; mend "
+            f"{self.name}: ends or is damaged after {at} samples{reason} where its header says {self.expected}; fix "
             "or remove it"
         )
 
@@ -262,7 +262,7 @@ def as_float(samples: np.ndarray) -> np.ndarray:
 def check_finite(samples: np.ndarray, name: object) -> None:
     """Raise UserError that names a file whose samples are not all finite."""
     if not np.isfinite(samples).all():
-        raise UserError(f"{name}: holds samples that are not finite numbers; mend or remove it")
+        raise UserError(f"{name}: holds samples that are not finite numbers; fix or remove it")
 
 
 def _is_mpeg(start: bytes) -> bool:
@@ -297,4 +297,4 @@ def _stored(context: AudioCodecContext) -> str:
 
 
 def _unreadable(name: str, reason: str | None) -> str:
-    return f"{name}: cannot be read as audio ({reason}); mend or remove it"
+    return f"{name}: cannot be read as audio ({reason}); fix or remove it"

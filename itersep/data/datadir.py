@@ -38,7 +38,7 @@ def read_table(path: str | Path) -> dict[str, str]:
         if path.suffix == ".scp" and ARCHIVED.search(value):
             raise UserError(f"{path}:{number}: places in archives are not read; write the audio to a file and name it")
         if key in table:
-            raise UserError(f"{path}:{number}: '{key}' stands twice")
+            raise UserError(f"{path}:{number}: '{key}' appears twice")
         table[key] = value
     return table
 
@@ -76,7 +76,7 @@ def read_durations(data_dir: str | Path) -> dict[str, float]:
             durations[utt] = 0.0
         if not 0.0 < durations[utt] < LONGEST_S:
             raise UserError(
-                f"{data_dir}/utt2dur:{number}: '{utt}' has the duration '{text[:40]}', which is no number of seconds"
+                f"{data_dir}/utt2dur:{number}: '{utt}' has the duration '{text[:40]}', which is not a number of seconds"
             )
     return durations
 

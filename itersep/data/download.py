@@ -40,7 +40,7 @@ def download(url: str, path: str | Path, checksum: str | None = None) -> None:
     if path.exists():
         return
     if not url.startswith(("http://", "https://")):
-        raise UserError(f"{url}: is no address that begins with http:// or https://")
+        raise UserError(f"{url}: is not an address that begins with http:// or https://")
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(path.name + ".part")
     with open(part, "ab", buffering=0) as out:

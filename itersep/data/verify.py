@@ -33,7 +33,7 @@ def write_sums(data_dir: str | Path, nj: int = 1) -> int:
 
 
 def check_sums(data_dir: str | Path, nj: int = 1) -> Differences:
-    """Compare a simulated set with its manifest. Raises UserError if there is no manifest, or it is none."""
+    """Compare a simulated set with its manifest. Raises UserError if the manifest is missing or malformed."""
     expected, found = read_sums(Path(data_dir) / SUMS), set(rendered_files(data_dir))
     digests = digest_files(data_dir, sorted(found & expected.keys()), nj)
     return Differences(

@@ -59,7 +59,7 @@ class HighPass(nn.Module):
 
 
 class Ear(nn.Module):
-    """Hears a recording: takes away what is no voice and strong below them, and finds where there is sound.
+    """Hears a recording: takes away what lies below the voices and is strong, and finds where there is sound.
 
     An offset goes always; preparation takes it out of the data that networks are trained with. Hum of the mains and
     rumble go where they are stronger than in such data. Weaker ones harm nothing, and may belong to what is recorded:

@@ -114,7 +114,7 @@ def read_experiment(folder: str | Path) -> ExperimentRecord:
     text = read_text(file, AGAIN) if file.exists() else ""
     config = update_config(parse_yaml(text, file)) if text else {}
     if not all(isinstance(part, dict) for part in config.values()):
-        raise UserError(f"{file}: is no configuration of an experiment; {AGAIN}")
+        raise UserError(f"{file}: is not a configuration of an experiment; {AGAIN}")
     trained_for = config.get("model", {}).get("iterations", 0)
     return ExperimentRecord(
         name=folder.resolve().name,

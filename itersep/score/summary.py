@@ -106,7 +106,7 @@ def read_summary(path: str | Path) -> dict[str, Any]:
     again = "run scoring again"
     summary = read_json(path, "run scoring first", again)
     if not (summary.get("model_sha256") and summary.get("iterations")):
-        raise UserError(f"{path}: is no summary of scores; {again}")
+        raise UserError(f"{path}: is not a summary of scores; {again}")
     return summary
 
 

@@ -155,7 +155,7 @@ def start_folder(out_dir: Path, made_by: Separation, notes: Mapping[str, Any] | 
 
 
 def read_gains(out_dir: str | Path) -> dict[str, float]:
-    """utt2gain of a folder of estimates; before it is written, what is noted so far. What is no factor is left out."""
+    """utt2gain of a folder of estimates, or what is noted so far; values that are not factors are left out."""
     gains = {}
     for utt, text in Journal(Path(out_dir) / "utt2gain").read().items():
         with suppress(ValueError):

@@ -35,7 +35,7 @@ def _regroup(blocks: Iterable[np.ndarray], size: int) -> Iterator[np.ndarray]:
     held, count = [], 0
     for block in blocks:
         if not np.isfinite(block).all():
-            raise UserError("the recording holds samples that are not finite numbers; mend it")
+            raise UserError("the recording holds samples that are not finite numbers; fix it")
         held.append(np.asarray(block, dtype=np.float32))
         count += len(block)
         if count >= size:

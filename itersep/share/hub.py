@@ -31,7 +31,7 @@ from itersep.train.versions import update_config
 
 WEIGHTS, CARD, CONFIG = "model.safetensors", "README.md", "config.json"
 NOT_FETCHED: dict[type[Exception], str] = {  # the first that fits
-    HFValidationError: "and it is no name of a model on the Hub, which are like user/name",
+    HFValidationError: "and it is not a valid Hub id (user/name)",
     RevisionNotFoundError: "and the model on the Hub has no such revision",
     RepositoryNotFoundError: "and the Hub has no such model, or none that you may read",
     LocalEntryNotFoundError: "and it cannot be fetched from the Hub",
@@ -112,4 +112,4 @@ def _read_weights(path: Path) -> dict[str, torch.Tensor]:
     except FileNotFoundError:
         raise UserError(f"{path}: no such file; fetch or publish the model again") from None
     except SafetensorError:
-        raise UserError(f"{path}: is no whole safetensors file; fetch or publish the model again") from None
+        raise UserError(f"{path}: is not a whole safetensors file; fetch or publish the model again") from None

@@ -50,7 +50,7 @@ class Clips:
         missing = (left if length < 0 else min(left, length)) - len(samples)
         if missing > DURATION_TOLERANCE_S * self.sample_rate:
             raise UserError(
-                f"{self.paths[utt]}: ends {missing} samples before its end by {self.data_dir}/utt2dur; mend it, or "
+                f"{self.paths[utt]}: ends {missing} samples before its end by {self.data_dir}/utt2dur; fix it, or "
                 "prepare the data again"
             )
         return samples

@@ -61,7 +61,9 @@ class SimulationSpec:
             if not getattr(self, name) > 0:
                 raise ValueError(f"{name} is {getattr(self, name)}; it must be above 0")
         if cut_length(round(self.length_s * self.sample_rate), self.sources, 0.0) < 1:
-            raise ValueError(f"length_s is {self.length_s}; at {self.sample_rate} Hz, that is no sample a speaker")
+            raise ValueError(
+                f"length_s is {self.length_s}; at {self.sample_rate} Hz, that is less than a sample for each speaker"
+            )
         for name in (field.name for field in fields(self) if field.type == Range):
             low, high = getattr(self, name)
             if not (np.isfinite([low, high]).all() and low <= high):

@@ -209,7 +209,7 @@ def read_mixtures(path: str | Path) -> list[AnyMixture]:
         except (ValueError, OverflowError, RecursionError) as error:
             raise UserError(f"{path}:{number}: {error}; simulate the set again") from None
         if mixture.id in ids:
-            raise UserError(f"{path}:{number}: '{mixture.id}' stands twice; simulate the set again")
+            raise UserError(f"{path}:{number}: '{mixture.id}' appears twice; simulate the set again")
         mixtures.append(mixture)
         ids.add(mixture.id)
     return mixtures

@@ -178,9 +178,9 @@ def guard(action: Callable[[], Any]) -> None:
     except OSError as error:
         _fail(1, f"{prog}: {f'{error.filename}: ' if error.filename else ''}{error.strerror or error}")
     except KeyboardInterrupt:
-        _fail(130, f"{prog}: interrupted; the same command goes on from here")
+        _fail(130, f"{prog}: interrupted; the same command resumes it")
     except Terminated:
-        _fail(143, f"{prog}: terminated; the same command goes on from here")
+        _fail(143, f"{prog}: terminated; the same command resumes it")
     sys.exit(0)
 
 

@@ -90,7 +90,7 @@ def write_text(path: str | Path, text: str) -> None:
 def read_text(path: str | Path, if_missing: str) -> str:
     """A UTF-8 text, without the byte order mark that editors of Windows put first.
 
-    Raises UserError that names the file, and the line of what is no text; ``if_missing`` says what to do without it.
+    Raises UserError that names the file, and the line that is not text; ``if_missing`` says what to do without it.
     """
     try:
         data = Path(path).read_bytes()

@@ -28,9 +28,9 @@ def parse_yaml(text: str, origin: object) -> dict[str, Any]:
         tree = yaml.load(text, _Loader)
     except yaml.MarkedYAMLError as error:
         line = (error.problem_mark or error.context_mark).line + 1
-        raise UserError(f"{origin}:{line}: {error.problem or error.context}; mend the yaml") from None
+        raise UserError(f"{origin}:{line}: {error.problem or error.context}; fix the yaml") from None
     except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise UserError(f"{origin}: is no yaml ({' '.join(str(error).split())[:100]}); mend it") from None
+        raise UserError(f"{origin}: is not valid yaml ({' '.join(str(error).split())[:100]}); fix it") from None
     if not isinstance(tree, dict):
         raise UserError(f"{origin}: holds {describe(tree)} where settings, as 'name: value', are expected")
     return tree
@@ -48,7 +48,7 @@ def check_settings(
         part: the name of the group in that tree that ``settings`` are of; all of it by default
         parts_in_files: a text in place of a part names the yaml file that has it, as seen from the folder of ``origin``
 
-    Raises UserError that names the origin and the setting, for a name that is not known, a part that is no settings
+    Raises UserError that names the origin and the setting, for a name that is not known, a part that is not a settings
     with names, and a value that is neither plain nor a list of plain ones.
     """
     if not isinstance(settings, dict):
@@ -60,7 +60,7 @@ def check_settings(
         if name not in group:
             meant = closest_names(full, value, single_names(known), group_names(known))
             hint = f"; is it {' or '.join(map(repr, meant))}?" if meant else ""
-            raise UserError(f"{origin}: '{full[:100]}' is no setting{hint}")
+            raise UserError(f"{origin}: '{full[:100]}' is not a setting{hint}")
         if isinstance(group[name], dict):
             where = origin
             if parts_in_files and isinstance(value, str):
@@ -91,7 +91,7 @@ def group_names(known: Mapping[str, Any], part: str = "") -> Iterator[str]:
 
 
 def single_names(known: Mapping[str, Any], part: str = "") -> Iterator[str]:
-    """The full names of all settings in a tree that are no groups."""
+    """The full names of all settings in a tree that are not groups."""
     for name, value in known.items():
         if isinstance(value, Mapping):
             yield from single_names(value, f"{part}{name}.")
@@ -125,13 +125,13 @@ def describe(value: Any) -> str:
 
 
 class _Loader(yaml.SafeLoader):
-    """Builds plain data, and refuses a key that stands twice: the first would be lost in silence."""
+    """Builds plain data, and refuses a key that appears twice: the first would be lost in silence."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict:
         keys = [key for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
         before = set()
         for key in keys:
             if key.value in before:
-                raise yaml.constructor.ConstructorError(None, None, f"'{key.value}' stands twice", key.start_mark)
+                raise yaml.constructor.ConstructorError(None, None, f"'{key.value}' appears twice", key.start_mark)
             before.add(key.value)
         return super().construct_mapping(node, deep)

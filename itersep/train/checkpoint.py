@@ -37,9 +37,9 @@ def load_checkpoint(path: str | Path) -> dict[str, Any]:
     except PermissionError:
         raise
     except Exception:  # torch raises whatever its parts do: on a text, an IndexError
-        raise UserError(f"{path}: is no whole checkpoint of this project; remove it or name another") from None
+        raise UserError(f"{path}: corrupt, or not an itersep checkpoint; remove it or name another") from None
     if not (isinstance(state, dict) and isinstance(state.get("config"), dict) and isinstance(state.get("model"), dict)):
-        raise UserError(f"{path}: is no checkpoint of this project; name another")
+        raise UserError(f"{path}: is not an itersep checkpoint; name another")
     return _update(state)
 
 

@@ -22,5 +22,5 @@ def read_history(path: Path) -> list[dict[str, Any]]:
     history = [parse_json(line, f"{path}:{number}", AGAIN) for number, line in enumerate(lines, start=1)]
     for number, record in enumerate(history, start=1):
         if not record.keys() >= {"epoch", "valid_loss"}:
-            raise UserError(f"{path}:{number}: is no record of an epoch; {AGAIN}")
+            raise UserError(f"{path}:{number}: is not a record of an epoch; {AGAIN}")
     return history

@@ -91,5 +91,5 @@ def load_weights(model: IterativeSeparator, weights: Mapping[str, torch.Tensor],
     """Load weights that this or an earlier version stored; UserError names ``origin`` where they do not fit."""
     try:
         model.load_state_dict(update_weights(weights))
-    except (RuntimeError, AttributeError, TypeError):  # the latter two of what is no tensor, or has no name
+    except (RuntimeError, AttributeError, TypeError):  # the latter two for values that are not tensors, or have no name
         raise UserError(f"{origin}: its weights are not of the model that its configuration describes") from None

@@ -77,7 +77,7 @@ class RunLog:
 
     @contextmanager
     def open(self, epochs: int) -> Iterator[None]:
-        """For a run that has ``epochs`` behind it; what TensorBoard was told of later ones is taken back."""
+        """For a run that has ``epochs`` behind it; purges later TensorBoard events."""
         if not self.speaks:
             yield
             return

@@ -117,7 +117,7 @@ def test_a_name_that_leads_outside_refuses_the_archive(maker, name, tmp_path):
 )
 def test_links_and_devices_refuse_the_archive(members, tmp_path):
     archive = make_tar(tmp_path / "a.tar.gz", FILES, *members)
-    with pytest.raises(UserError, match=f"'{members[0].name}' in it is no plain file or folder"):
+    with pytest.raises(UserError, match=f"'{members[0].name}' in it is not a plain file or folder"):
         unpack(archive, tmp_path / "out")
     assert list(tmp_path.iterdir()) == [archive]
 
@@ -128,7 +128,7 @@ def test_a_link_in_a_zip_file_refuses_it(tmp_path):
     with zipfile.ZipFile(archive, "w") as file:
         file.writestr(info, "/etc")
         file.writestr("link/passwd", "evil")
-    with pytest.raises(UserError, match="'link' in it is no plain file or folder"):
+    with pytest.raises(UserError, match="'link' in it is not a plain file or folder"):
         unpack(archive, tmp_path / "out")
     assert list(tmp_path.iterdir()) == [archive]
 

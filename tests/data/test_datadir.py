@@ -32,7 +32,7 @@ def test_paths_may_hold_spaces_and_any_blank_leads_to_them(tmp_path, blank):
     [
         ("a 1\nb\n", ":2: expected 'key value', found 'b'"),
         ("a 1\n\nb 2\n", ":2: expected 'key value', found ''"),
-        ("a 1\nb 2\na 3\n", ":3: 'a' stands twice"),
+        ("a 1\nb 2\na 3\n", ":3: 'a' appears twice"),
         ("a sph2pipe a.sph |\n", ":1: commands are not run"),
         ("a | rm -r x\n", ":1: commands are not run"),
     ],

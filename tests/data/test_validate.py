@@ -48,7 +48,7 @@ def test_simulated_and_plain_directories_are_well(data_dir, speech_dir):
     "change, fault",
     [
         (lambda lines: lines[::-1], "{name}:2: 's-000001' comes after 's-000002'"),
-        (lambda lines: [*lines, lines[-1]], "{name}:4: 's-000002' stands twice"),
+        (lambda lines: [*lines, lines[-1]], "{name}:4: 's-000002' appears twice"),
         (lambda lines: [lines[0], "s-000001", lines[2]], "{name}:2: expected 'key value'"),
     ],
 )

@@ -359,5 +359,5 @@ def test_ended_in_the_middle_it_leaves_no_part(tmp_path: Path, model: Path) -> N
     while not out.exists() and process.is_alive():
         time.sleep(0.01)
     process.terminate()
-    assert end([process]) == [143] and "the same command goes on from here" in (tmp_path / "log").read_text()
+    assert end([process]) == [143] and "the same command resumes it" in (tmp_path / "log").read_text()
     assert names(out) == []

@@ -167,7 +167,7 @@ def test_a_flac_that_was_cut_off_is_refused(tmp_path):
     path = made("x.flac", tmp_path)
     os.truncate(path, path.stat().st_size * 2 // 3)
     (said,) = find(tmp_path, path).bad
-    assert said.startswith(f"{path}: ends or is damaged after 0 samples") and "where its header says 8077; mend" in said
+    assert said.startswith(f"{path}: ends or is damaged after 0 samples") and "where its header says 8077; fix" in said
 
 
 def video(path: Path) -> None:

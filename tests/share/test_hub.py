@@ -103,10 +103,10 @@ def edit_weights(change: Callable[[bytes], bytes]) -> Callable[[Path], object]:
         (edit_config(model=None), "config.json: its configuration does not fit.*'model' is null"),
         (edit_config(more={"is": 1}), "config.json: its configuration does not fit"),
         (lambda folder: (folder / "model.safetensors").unlink(), "model.safetensors: no such file"),
-        (edit_weights(lambda data: b""), "model.safetensors: is no whole"),
-        (edit_weights(lambda data: data[: len(data) // 2]), "model.safetensors: is no whole"),
-        (edit_weights(lambda data: data[:-1]), "model.safetensors: is no whole"),
-        (edit_weights(lambda data: b"PK" + data), "model.safetensors: is no whole"),
+        (edit_weights(lambda data: b""), "model.safetensors: is not a whole"),
+        (edit_weights(lambda data: data[: len(data) // 2]), "model.safetensors: is not a whole"),
+        (edit_weights(lambda data: data[:-1]), "model.safetensors: is not a whole"),
+        (edit_weights(lambda data: b"PK" + data), "model.safetensors: is not a whole"),
     ],
 )
 def test_what_is_broken_is_named(folder: Path, spoil: Callable[[Path], object], message: str) -> None:
@@ -203,7 +203,7 @@ def test_what_the_hub_does_not_have_is_named(hub: Hub) -> None:
     nobody = hub.options | {"endpoint": "http://127.0.0.1:9"}
     for name, options, reason in (
         ("me/another", hub.options, "the Hub has no such model"),
-        ("exp/../freq", hub.options, "it is no name of a model"),
+        ("exp/../freq", hub.options, "it is not a valid Hub id"),
         ("me/model", hub.options | {"revision": "v2"}, "the model on the Hub has no such revision"),
         ("me/another", nobody, "it cannot be fetched"),
     ):

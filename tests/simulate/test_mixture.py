@@ -206,7 +206,7 @@ def test_a_line_holds_every_draw(speech, noise, tmp_path, with_noise):
         ({"scale_to_peak": 1}, "'scale_to_peak' can't be 1"),
         ({"engine": "ray"}, "'engine' can't be"),
         ({"engine": None}, "'engine' can't be null"),
-        ({"id": "dev-000000"}, "'dev-000000' stands twice"),
+        ({"id": "dev-000000"}, "'dev-000000' appears twice"),
     ],
 )
 def test_a_bad_line_is_named(speech, noise, tmp_path, change, said):

@@ -55,7 +55,7 @@ def test_later_files_and_options_override_and_the_rest_stays(experiment: Build, 
         ("model: {iterations: 0}", "model.iterations"),
         ("model: {filterbank: {hop: 40}}", "filterbank.hop"),
         ("data: {simulation: {t60_s: [-1, 2]}}", "t60_s"),
-        ("data: {simulation: {sources: 3}}", "data.simulation.sources' is no setting; is it 'model.sources'?"),
+        ("data: {simulation: {sources: 3}}", "data.simulation.sources' is not a setting; is it 'model.sources'?"),
         ("train: [", "."),
     ],
 )
@@ -89,12 +89,12 @@ def test_an_unknown_option_is_sought_in_all_groups(option: str, meant: str) -> N
 @pytest.mark.parametrize(
     ("text", "meant"),
     [
-        ("train: {lr: 0.1}", "'train.lr' is no setting; is it 'optimizer.lr'?"),
-        ("model: {siso_blocks: 3}", "'model.siso_blocks' is no setting; is it 'model.separator.siso_blocks'?"),
-        ("model: {simulation: {length_s: 3}}", "'model.simulation' is no setting; is it 'data.simulation'?"),
-        ("modle: {iterations: 3}", "'modle' is no setting; is it 'model'?"),
-        ("data: {simulaton: room.yaml}", "'data.simulaton' is no setting; is it 'data.simulation'?"),
-        ("3: 4", "'3' is no setting"),
+        ("train: {lr: 0.1}", "'train.lr' is not a setting; is it 'optimizer.lr'?"),
+        ("model: {siso_blocks: 3}", "'model.siso_blocks' is not a setting; is it 'model.separator.siso_blocks'?"),
+        ("model: {simulation: {length_s: 3}}", "'model.simulation' is not a setting; is it 'data.simulation'?"),
+        ("modle: {iterations: 3}", "'modle' is not a setting; is it 'model'?"),
+        ("data: {simulaton: room.yaml}", "'data.simulaton' is not a setting; is it 'data.simulation'?"),
+        ("3: 4", "'3' is not a setting"),
     ],
 )
 def test_an_unknown_setting_is_sought_in_all_groups(tmp_path: Path, text: str, meant: str) -> None:

@@ -177,10 +177,10 @@ def test_a_checkpoint_cut_short_is_named_and_the_one_before_it_is_used(
     assert_same_run(whole, cut)
     for name in ("last.pt", "previous.pt"):
         (cut / name).write_bytes(b"nothing")
-    with pytest.raises(UserError, match="previous.pt: is no whole checkpoint"):
+    with pytest.raises(UserError, match="previous.pt: corrupt, or not an itersep checkpoint"):
         Trainer(experiment(), cut)
     (cut / "previous.pt").unlink()
-    with pytest.raises(UserError, match="last.pt: is no whole checkpoint"):
+    with pytest.raises(UserError, match="last.pt: corrupt, or not an itersep checkpoint"):
         Trainer(experiment(), cut)
 
 

@@ -194,7 +194,7 @@ def test_a_mixture_that_cannot_be_rendered_is_refused(change, said):
         ("speech/1-7-0001.flac", "/etc/passwd", ":2: source_1_path is '/etc/passwd'"),
         ("speech/1-7-0001.flac", "", ":2: source_1_path is ''"),
         ("1_2,", "../1_2,", ":2: mixture_ID is '../1_2'"),
-        ("3_4,", "1_2,", ":3: '1_2' stands twice"),
+        ("3_4,", "1_2,", ":3: '1_2' appears twice"),
     ],
 )
 def test_a_damaged_list_is_refused_with_file_and_line(corpus, text, replacement, said):

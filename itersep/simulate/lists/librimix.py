@@ -92,7 +92,7 @@ def read_list(
     for place, row in rows:
         listed.append(_read_row(place, row, sources, sample_rate, mode))
         if listed[-1].id in ids:
-            raise UserError(f"{place}: '{listed[-1].id}' stands twice; the list is damaged")
+            raise UserError(f"{place}: '{listed[-1].id}' appears twice; the list is damaged")
         ids.add(listed[-1].id)
     if not listed:
         raise UserError(f"{path}: lists no mixture")
@@ -105,7 +105,7 @@ def _read_row(place: str, row: Mapping[str, str], sources: list[str], sample_rat
     names = [("mixture_ID", row["mixture_ID"]), *((f"{s}_path", row[f"{s}_path"]) for s in sources)]
     for column, name in names:
         if not FILE_NAME.fullmatch(name) or (column == "mixture_ID" and "/" in name):
-            raise UserError(f"{place}: {column} is '{name[:60]}', which is no file name; the list is damaged")
+            raise UserError(f"{place}: {column} is '{name[:60]}', which is not a file name; the list is damaged")
     gains = []
     for source in sources:
         try:
@@ -114,6 +114,6 @@ def _read_row(place: str, row: Mapping[str, str], sources: list[str], sample_rat
             gains.append(math.nan)
         if not 1.0 / LARGEST_GAIN <= gains[-1] <= LARGEST_GAIN:
             text = row[f"{source}_gain"][:60]
-            raise UserError(f"{place}: {source}_gain is '{text}', which is no factor of a signal; the list is damaged")
+            raise UserError(f"{place}: {source}_gain is '{text}', which is not a gain; the list is damaged")
     files = tuple(row[f"{source}_path"] for source in sources)
     return ListedLine(row["mixture_ID"], files, tuple(gains), "noise" in sources, sample_rate, mode)

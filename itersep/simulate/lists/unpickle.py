@@ -86,7 +86,7 @@ class _Machine:
             elif action := ACTIONS.get(operation.name):
                 action(self, argument)
             else:
-                raise _RefusedError(f"holds the pickle operation {operation.name} at byte {position}, which is no data")
+                raise _RefusedError(f"holds the pickle operation {operation.name} (byte {position}), which is not data")
         if len(self.stack) != 1 or self.marks:
             raise ValueError("it does not end in one value")
         return self.stack[0]
@@ -120,7 +120,7 @@ class _Machine:
         """Put keys and values, in turn, into the dict that is topmost."""
         keys = items[::2]
         if not all(isinstance(key, str) for key in keys):
-            raise TypeError("a key is no text")
+            raise TypeError("a key is not a text")
         self.top(dict).update(zip(keys, items[1::2], strict=True))
 
     def top(self, kind: type) -> Any:
@@ -140,14 +140,14 @@ class _Machine:
         """The same, with the name taken from the stack."""
         name, module = self.pop(), self.pop()
         if not (isinstance(module, str) and isinstance(name, str)):
-            raise TypeError("a name is no text")
+            raise TypeError("a name is not a text")
         self.find(f"{module} {name}")
 
     def reduce(self) -> None:
         """In place of a call: a dtype of its kind, or a number of its dtype and bytes."""
         arguments, function = self.pop(), self.pop()
         if not (isinstance(function, _Global) and isinstance(arguments, tuple) and arguments):
-            raise _RefusedError("calls what is no function of numpy's")
+            raise _RefusedError("calls something that is not a function of numpy")
         if function is _Global.DTYPE:
             self.stack.append(_Dtype(arguments[0]))
             return
@@ -161,7 +161,7 @@ class _Machine:
         state = self.pop()
         dtype = self.stack[-1]
         if not (isinstance(dtype, _Dtype) and isinstance(state, tuple) and state[1] in ("<", ">", "=")):
-            raise _RefusedError("sets the state of what is no plain dtype")
+            raise _RefusedError("sets the state of something that is not a plain dtype")
         dtype.order = state[1]
 
 

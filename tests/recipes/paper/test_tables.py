@@ -282,7 +282,7 @@ def test_the_page_holds_the_tables_before_all_else(paper: PaperTables, train: Tr
 @pytest.mark.parametrize("text", ["", "tables: 3", "[", "tables: {1: {time: {a: {one: 3.0}}}}"])
 def test_a_broken_table_of_rows_is_named(tmp_path: Path, text: str) -> None:
     (tmp_path / "rows.yaml").write_text(text)
-    with pytest.raises(UserError, match="rows.yaml: is no table of rows"):
+    with pytest.raises(UserError, match="rows.yaml: is not a table of rows"):
         read_paper(tmp_path / "rows.yaml")
     with pytest.raises(UserError, match="nothing.yaml: no such file"):
         read_paper(tmp_path / "nothing.yaml")

@@ -88,7 +88,7 @@ def dtype(kind: bytes) -> bytes:
         (pickle.dumps(np.arange(3), 3), "names 'numpy._core.numeric._frombuffer'|names 'numpy._core.multiarray._recon"),
         (pickle.dumps(OrderedDict(a=1), 3), "names 'collections.OrderedDict'"),
         (pickle.dumps(Plain(), 3), "Plain'"),
-        (pickle.dumps({1, 2}, 4), "the pickle operation EMPTY_SET at byte"),
+        (pickle.dumps({1, 2}, 4), "the pickle operation EMPTY_SET .byte"),
         (pickle.dumps(bytearray(b"ab"), 5), "the pickle operation BYTEARRAY8"),
         (pickle.dumps([1], 0), "the pickle operation "),
         (b"(ios\nsystem\n.", "the pickle operation INST"),
@@ -102,8 +102,8 @@ def dtype(kind: bytes) -> bytes:
         (b"\x80\x03" + dtype(b"S8") + b".", "numpy values of the kind 'S8'"),
         (b"\x80\x03" + dtype(b"f8,O8") + b".", "numpy values of the kind 'f8,O8'"),
         (b"\x80\x03cnumpy\ndtype\n]\x85R.", "numpy values of the kind list"),
-        (b"\x80\x03cnumpy\ndtype\n)R.", "calls what is no function"),
-        (b"\x80\x03X\x05\x00\x00\x00numpyK\x01\x85R.", "calls what is no function"),
+        (b"\x80\x03cnumpy\ndtype\n)R.", "calls something that is not a function"),
+        (b"\x80\x03X\x05\x00\x00\x00numpyK\x01\x85R.", "calls something that is not a function"),
         (b"\x80\x03}}b.", "sets the state"),
         (b"\x80\x03cnumpy\ndtype\n}b.", "sets the state"),
         (b"\x80\x03" + dtype(b"f8") + b"K\x03X\x01\x00\x00\x00O\x86b.", "sets the state"),
@@ -176,7 +176,7 @@ def test_what_grows_when_it_is_followed_is_not_followed(tmp_path):
     assert len(read(tmp_path, lists)) == 61
     tuples = b"\x80\x03)q\x00" + b"".join(b"h%ch%c\x86q%c" % (k, k, k + 1) for k in range(60))
     for use in (b"}h\x3cK\x01s.", b"cnumpy\ndtype\nh\x3c\x85R."):  # as the key of a dict, as the kind of a dtype
-        with pytest.raises(UserError, match="a key is no text|of the kind tuple"):
+        with pytest.raises(UserError, match="a key is not a text|of the kind tuple"):
             read(tmp_path, tuples + use)
 
 

@@ -147,7 +147,7 @@ def read_paper(path: str | Path) -> PaperTables:
     except FileNotFoundError:
         raise UserError(f"{path}: no such file; name the recipe's table of rows") from None
     except (yaml.YAMLError, AttributeError, KeyError, TypeError, ValueError):
-        raise UserError(f"{path}: is no table of rows; see egs/librispeech_nonspeech/local/rows.yaml") from None
+        raise UserError(f"{path}: is not a table of rows; see egs/librispeech_nonspeech/local/rows.yaml") from None
 
 
 def _number(rows: Mapping[str, PaperRow], text: str) -> PaperNumber:
