@@ -6,7 +6,7 @@ from pathlib import Path
 from jsonargparse.typing import NonNegativeInt
 
 from itersep.separate.waves import load_network
-from itersep.share.export import export_onnx
+from itersep.share.export import LEAST_ONNXRUNTIME, export_onnx
 from itersep.system.cli import guard, make_parser, parse
 
 
@@ -22,7 +22,8 @@ def main() -> None:
     model, config = load_network(Path(options.model))
     rate, iterations = model.sample_rate, options.iterations or model.iterations
     differences = export_onnx(model, options.out, rate, iterations)
-    print(f"{options.out}: {rate} Hz, iterations: {iterations}; largest difference between onnxruntime and torch:")
+    print(f"{options.out}: {rate} Hz, iterations: {iterations}, for onnxruntime {LEAST_ONNXRUNTIME} or later")
+    print("largest difference between onnxruntime and torch:")
     for length, difference in differences.items():
         print(f"{length:8} samples  {difference:.1e}")
 

@@ -19,6 +19,7 @@ from itersep.models.sound import Cut, SoundOnly
 from itersep.system.errors import UserError
 from itersep.system.files import write_aside
 
+LEAST_ONNXRUNTIME = "1.18"  # that reads operator set 20 and IR version 10
 TOLERANCE = 1e-4  # largest difference between samples of onnxruntime and torch, on signals of level 1
 
 
