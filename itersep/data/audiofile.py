@@ -289,7 +289,7 @@ def _is_chained(path: Path) -> bool:
 
 
 def _stored(context: AudioCodecContext) -> str:
-    """soundfile's word for what a codec holds."""
+    """What a codec holds, in soundfile's words."""
     kind = context.format.name.removesuffix("p") if context.format else ""
     if kind in ("flt", "dbl"):
         return "FLOAT" if context.name.startswith("pcm_") else ""

@@ -24,6 +24,7 @@ class AsFound(Preparation):
     """Recordings used where they lie: the file name is the utterance, and only headers are read, if they tell."""
 
     def make(self, data_dir: Path, first: int, sample_rate: int) -> Made:
+        """List the recordings where they lie, without those that cannot be read."""
         utterances, skipped = {}, []
         for recording in self.recordings:
             path = recording.path
@@ -53,6 +54,7 @@ class Noise(Preparation):
     resampled: bool
 
     def make(self, data_dir: Path, first: int, sample_rate: int) -> Made:
+        """Write the noises to ``folder``, and list them."""
         utterances, skipped = {}, []
         for recording in self.recordings:
             path = self.folder / f"{recording.speaker}.wav"

@@ -73,6 +73,7 @@ class Cleaned(Preparation):
     max_pause_s: float | None
 
     def make(self, data_dir: Path, first: int, sample_rate: int) -> Made:
+        """Clean the recordings, cut them to clips, and write these."""
         skipped: list[tuple[Path, str]] = []
 
         def clips() -> Iterator[Clip]:

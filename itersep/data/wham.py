@@ -19,6 +19,7 @@ class FirstChannel(Preparation):
     """Recordings used where they lie if they have one channel; else their first is written to the data directory."""
 
     def make(self, data_dir: Path, first: int, sample_rate: int) -> Made:
+        """List the recordings, with a copy of the first channel of those that have several."""
         utterances, skipped = {}, []
         for recording in self.recordings:
             try:

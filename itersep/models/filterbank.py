@@ -119,6 +119,7 @@ class LearnedFilterbank(Filterbank):
         nn.init.uniform_(self.synthesis, -bound, bound)
 
     def features(self, encoded: Tensor) -> Tensor:
+        """The filters' outputs: (..., 1, F, L) -> (..., F, L)."""
         return encoded.squeeze(-3)
 
 
@@ -147,6 +148,7 @@ class STFT(Filterbank):
         self.register_buffer("synthesis", inverse.float()[:, None], persistent=False)
 
     def features(self, encoded: Tensor) -> Tensor:
+        """Magnitudes, or parts and magnitudes: (..., 2, F, L) -> (..., F, L) or (..., 3 F, L)."""
         magnitude = encoded.square().sum(-3).clamp_min(MIN_POWER).sqrt()
         if self.spec.features == "magnitude":
             return magnitude

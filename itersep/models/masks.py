@@ -31,9 +31,11 @@ class RealMask(Mask):
     """
 
     def start(self, sources: int) -> Sequence[float]:
+        """Begin at 1 / C."""
         return [1 / sources]
 
     def apply(self, outputs: Tensor, encoded: Tensor) -> Tensor:
+        """Multiply by the outputs, as far as they are positive."""
         return torch.relu(outputs) * encoded
 
 
@@ -43,9 +45,11 @@ class ComplexMask(Mask):
     parts = 2
 
     def start(self, sources: int) -> Sequence[float]:
+        """Begin at 1 / C, real."""
         return [1 / sources, 0.0]
 
     def apply(self, outputs: Tensor, encoded: Tensor) -> Tensor:
+        """Multiply by the two outputs as a complex number."""
         (mask_re, mask_im), (mix_re, mix_im) = outputs.unbind(2), encoded.unbind(2)  # each (B, C or 1, F, L)
         return torch.stack([mask_re * mix_re - mask_im * mix_im, mask_re * mix_im + mask_im * mix_re], dim=2)
 

@@ -115,7 +115,8 @@ class Stitcher:
         """How well new estimates fit the carried ones, (C, C): of estimate i with speaker j.
 
         Args:
-            head, tail: (C, overlap) the same samples in the new window and in the one before
+            head: (C, overlap) the first samples of the new window
+            tail: (C, overlap) the same samples in the window before
             spectra: (C, BANDS) of the new window
         """
         loud = tail.square().sum(0).mean()

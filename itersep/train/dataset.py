@@ -119,12 +119,15 @@ class FreshMixtures(MixtureSet):
         return self.size
 
     def contents(self) -> list[dict[str, int]]:
+        """Clips and their lengths, of speech and of noise."""
         return [dict(clips.lengths) for clips in (self.speech, self.noise) if clips]
 
     def tables(self) -> list[Mapping[str, str]]:
+        """The clips' files, of speech and of noise."""
         return [clips.paths for clips in (self.speech, self.noise) if clips]
 
     def load(self, key: Key) -> Item:
+        """Draw and render the mixture of ``key``."""
         epoch, index = key
         mixture = draw_mixture(
             self.simulation, self.speech, self.noise, seed=self.seed, set_name="fresh", index=epoch * self.size + index
@@ -171,12 +174,15 @@ class RenderedMixtures(MixtureSet):
         return self.size
 
     def contents(self) -> list[dict[str, int]]:
+        """Mixtures and their lengths."""
         return [self.lengths]
 
     def tables(self) -> list[Mapping[str, str]]:
+        """The files of mixtures and references."""
         return list(self.files.values())
 
     def load(self, key: Key) -> Item:
+        """Read the mixture of ``key``, or a piece of it."""
         epoch, index = key
         utt = self.ids[(epoch * self.size + index) % len(self.ids)]
         start, length = 0, self.lengths[utt]

@@ -40,15 +40,19 @@ class DPRNNSpec(BlockSpec):
 
     @property
     def period(self) -> int:
+        """Frames from one chunk to the next."""
         return self.chunk // 2 if self.overlap else self.chunk
 
     def make_embedding(self, channels: int, filters: int) -> nn.Module:
+        """From (B, L, I, F) to the state (B, S, K, N)."""
         return Embedding(channels * filters, self.features, self.chunk, self.overlap)
 
     def make_block(self) -> nn.Module:
+        """From state to state."""
         return DPRNNBlock(self.features, self.hidden, self.recompute)
 
     def make_head(self, filters: int, start: Sequence[float]) -> nn.Module:
+        """From the state to (B, L, O, F)."""
         return Head(self.features, filters, start, self.overlap)
 
 
