@@ -15,6 +15,7 @@ from itersep.data.audio import SAMPLE_BYTES, Subtype, clear_time, fitting_gain, 
 from itersep.separate.recordings import Recording
 from itersep.system.errors import UserError
 from itersep.system.files import file_digest, parse_json, write_aside
+from itersep.system.journal import open_to_append
 
 BLOCK_S = 1.0  # written at a time
 LONGEST_WAV = 2**32 - 128  # bytes of samples in a file whose header counts them by 32 bits
@@ -78,9 +79,8 @@ class Notes:
         """Note that a recording is done, how it was ``made``, and what its estimates are."""
         digests = {path.name: file_digest(path) for path in paths}
         note = {"name": recording.name, "recording": str(recording.path), **made, "files_sha256": digests}
-        torn = self.path.exists() and not self.path.read_bytes().endswith(b"\n")  # by a kill
-        with open(self.path, "a", encoding="utf-8") as file:
-            file.write("\n" * torn + json.dumps(note, ensure_ascii=False) + "\n")
+        with open_to_append(self.path) as file:
+            file.write(json.dumps(note, ensure_ascii=False) + "\n")
         self._take(note)
 
     def _take(self, note: dict[str, Any]) -> None:

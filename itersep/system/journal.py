@@ -4,6 +4,7 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TextIO
 
 
 class Journal:
@@ -30,9 +31,7 @@ class Journal:
     def writing(self) -> Iterator[Callable[[str, object], None]]:
         """Yields a function that notes the value of a name."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        if self.path.exists():  # the next line must not run into one that a kill cut short
-            os.truncate(self.path, self.path.read_bytes().rfind(b"\n") + 1)
-        with open(self.path, "a", encoding="utf-8") as file:
+        with open_to_append(self.path) as file:
             yield lambda name, value: print(name, value, file=file, flush=True)
 
     def remove(self) -> None:
@@ -43,3 +42,10 @@ class Journal:
     def _files(self) -> list[Path]:
         whole = self.table.with_name(f".{self.table.name}")
         return [whole, *sorted(whole.parent.glob(f"{whole.name}_*"))]
+
+
+def open_to_append(path: Path) -> TextIO:
+    """Open a text to append lines. A last line that a kill cut short is removed: the next must not run into it."""
+    if path.exists():
+        os.truncate(path, path.read_bytes().rfind(b"\n") + 1)
+    return open(path, "a", encoding="utf-8")

@@ -116,4 +116,4 @@ def test_no_process_outlives_its_parent(number: int, group: bool, slow: bool, tm
             os.killpg(process.pid, number)  # until it has come up, a process does not know of its parent
         await_end(process.pid)
         said = process.stderr.read()
-    assert said == "" if number == signal.SIGKILL else said.count("\n") == 1 and "the same command goes on" in said
+    assert said == "" if number == signal.SIGKILL else said.count("\n") == 1 and "the same command resumes it" in said
