@@ -4,7 +4,6 @@ What those packages return for silence, short and loud signals is often a number
 has a table). Here such a value is undefined, and the functions return the reason, a clause, in its place.
 """
 
-import math
 import warnings
 from importlib import import_module
 
@@ -46,10 +45,10 @@ def pesq(est: np.ndarray, ref: np.ndarray, sample_rate: int) -> float | str:
         return "PESQ finds no utterance in the reference"
 
 
-def dnsmos(est: np.ndarray, sample_rate: int, part: str) -> float | str:
+def dnsmos(est: np.ndarray, sample_rate: int) -> dict[str, float] | str:
     """DNSMOS P.835 (Reddy et al., 2022), by speechmos: a network's estimate of listeners' opinions; est (T,).
 
-    ``part`` is sig_mos, bak_mos or ovrl_mos. It needs no reference, and a signal shorter than 9 s is repeated.
+    Returns sig_mos, bak_mos and ovrl_mos. It needs no reference, and a signal shorter than 9 s is repeated.
     """
     package = import_module("speechmos.dnsmos")
     if sample_rate != DNSMOS_RATE:
@@ -58,7 +57,8 @@ def dnsmos(est: np.ndarray, sample_rate: int, part: str) -> float | str:
         return SILENT
     if np.abs(est).max() > 1.0:
         return "the estimate exceeds full scale"
-    return float(package.run(est.astype(np.float32), sample_rate)[part])
+    opinions = package.run(est.astype(np.float32), sample_rate)
+    return {part: float(opinions[part]) for part in ("sig_mos", "bak_mos", "ovrl_mos")}
 
 
 def sir_sar_db(est: Tensor, ref: Tensor) -> tuple[Tensor, Tensor] | str:
@@ -78,12 +78,3 @@ def sir_sar_db(est: Tensor, ref: Tensor) -> tuple[Tensor, Tensor] | str:
     except torch.linalg.LinAlgError:
         return "the references are linearly dependent"
     return sir, sar
-
-
-def bss_eval(est: Tensor, ref: Tensor, active: Tensor, part: int) -> list[float | str]:
-    """SIR (``part`` 0) or SAR (1) of the active speakers (C,), NaN for the others; est, ref (C, T)."""
-    values: list[float | str] = [math.nan] * len(ref)
-    found = sir_sar_db(est[active], ref[active])
-    for k, c in enumerate(active.nonzero().flatten().tolist()):
-        values[c] = found if isinstance(found, str) else float(found[part][k])
-    return values

@@ -5,7 +5,7 @@ has to know it:
 
     register(Metric("peak_db", "peak", "dB", "lower", lambda signals: 20 * signals.est.abs().amax(-1).log10()))
 
-Those of `package` are scored where they are asked for, since they are slow, or need what not everybody has.
+Those of `packages` are scored where they are asked for, since they are slow, or need what not everybody has.
 """
 
 import math
@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from itersep.score.metrics import INAUDIBLE_DB, leak_db, sdr_db, si_sdr_db
-from itersep.score.optional import bss_eval, dnsmos, pesq, stoi
+from itersep.score.optional import dnsmos, pesq, sir_sar_db, stoi
 from itersep.separate.stopping import change_db
 from itersep.system.errors import UserError
 
@@ -46,6 +46,16 @@ class Signals:
         return self.ref.abs().amax(-1) > 0
 
     @cached_property
+    def sir_sar(self) -> tuple[Tensor, Tensor] | str:
+        """SIR and SAR of the active speakers, or why there is none; two metrics take theirs from it."""
+        return sir_sar_db(self.est[self.active], self.ref[self.active])
+
+    @cached_property
+    def dnsmos(self) -> list[dict[str, float] | str]:
+        """DNSMOS of each estimate (C,), or why there is none; three metrics take theirs from it."""
+        return [dnsmos(est, self.sample_rate) for est in self.est.numpy()]
+
+    @cached_property
     def alone(self) -> Tensor:
         """Which speaker is all that there is in the mixture (C,), so that there is nothing to separate."""
         return si_sdr_db(self.mix, self.ref) >= INAUDIBLE_DB
@@ -68,7 +78,8 @@ class Metric:
             2 for what needs those of the iteration before as well
         in_figures: whether it has figures of its own, and tables in bins and by iterations used
         explanation: what a reader of a table should know of it: a clause, without a full stop
-        package: the one that computes it, of the extra "metrics"; such a metric is scored where it is asked for
+        packages: those that compute it, the metric's own first, of the extra "metrics"; such a metric is scored where
+            it is asked for
     """
 
     name: str
@@ -80,7 +91,7 @@ class Metric:
     first: int = 0
     in_figures: bool = True
     explanation: str = ""
-    package: str = ""
+    packages: tuple[str, ...] = ()
 
     @property
     def head(self) -> str:
@@ -132,11 +143,11 @@ def choose_metrics(names: Iterable[str] = ()) -> list[Metric]:
     for name in sorted(names):
         if name not in METRICS:
             raise UserError(f"--metrics: '{name}' is not a metric; choose from {', '.join(METRICS)}")
-        package = METRICS[name].package
-        if package and find_spec(package) is None:
-            extra = "pesq" if package == "pesq" else "metrics"
-            raise UserError(f"--metrics: {name} needs the package {package}; pip install 'itersep[{extra}]'")
-    return [metric for metric in METRICS.values() if not metric.package or metric.name in names]
+        for package in METRICS[name].packages:
+            if find_spec(package) is None:
+                extra = "pesq" if package == "pesq" else "metrics"
+                raise UserError(f"--metrics: {name} needs the package {package}; pip install 'itersep[{extra}]'")
+    return [metric for metric in METRICS.values() if not metric.packages or metric.name in names]
 
 
 class Evaluation(NamedTuple):
@@ -180,8 +191,23 @@ def each_active(score: Callable[..., float | str]) -> Callable[[Signals], Values
     return compute
 
 
+def _change_db(signals: Signals) -> Tensor:
+    assert signals.previous is not None  # from the second iteration on
+    return change_db(signals.est, signals.previous)
+
+
 def _bss_eval(signals: Signals, part: int) -> Values:
-    return bss_eval(signals.est, signals.ref, signals.active, part)
+    """SIR (``part`` 0) or SAR (1)."""
+    found, values = signals.sir_sar, torch.full(signals.active.shape, math.nan, dtype=torch.float64)
+    if isinstance(found, str):
+        return [found if active else math.nan for active in signals.active.tolist()]
+    values[signals.active] = found[part]
+    return values
+
+
+def _dnsmos(signals: Signals, part: str) -> Values:
+    found = signals.dnsmos
+    return [one if isinstance(one, str) else one[part] for one in found]
 
 
 register(Metric("si_sdr_db", "SI-SDR", "dB", "higher", lambda signals: si_sdr_db(signals.est, signals.ref)))
@@ -227,14 +253,14 @@ register(
         "change",
         "dB",
         None,
-        lambda signals: change_db(signals.est, signals.est if signals.previous is None else signals.previous),
+        _change_db,
         scores="all",
         first=2,
     )
 )
 for name, title, extended in (("stoi", "STOI", False), ("estoi", "ESTOI", True)):
     compute = each_active(partial(stoi, extended=extended))
-    register(Metric(name, title, "", "higher", compute, in_figures=False, package="pystoi"))
+    register(Metric(name, title, "", "higher", compute, in_figures=False, packages=("pystoi",)))
 register(
     Metric(
         "pesq",
@@ -244,7 +270,7 @@ register(
         each_active(pesq),
         in_figures=False,
         explanation="PESQ is MOS-LQO from 1 to 4.6, of wide band at 16 kHz and narrow band at 8 kHz",
-        package="pesq",
+        packages=("pesq",),
     )
 )
 for part, what in (("sig", "speech"), ("bak", "background"), ("ovrl", "overall")):
@@ -254,9 +280,9 @@ for part, what in (("sig", "speech"), ("bak", "background"), ("ovrl", "overall")
             f"DNSMOS {what}",
             "",
             "higher",
-            each_active(lambda est, _, rate, part=part: dnsmos(est, rate, f"{part}_mos")),
+            partial(_dnsmos, part=f"{part}_mos"),
             in_figures=False,
-            package="speechmos",
+            packages=("speechmos", "librosa", "onnxruntime", "requests"),
         )
     )
 for k, (name, title) in enumerate((("sir_db", "SIR"), ("sar_db", "SAR"))):
@@ -269,6 +295,6 @@ for k, (name, title) in enumerate((("sir_db", "SIR"), ("sar_db", "SAR"))):
             partial(_bss_eval, part=k),
             in_figures=False,
             explanation=f"{title} allows filters of 512 taps (BSS Eval)",
-            package="fast_bss_eval",
+            packages=("fast_bss_eval",),
         )
     )

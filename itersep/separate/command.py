@@ -60,15 +60,15 @@ def separate_recordings(options: Namespace) -> None:
             took = f", {result['iterations_used']:g} iterations" if options.until_change_db is not None else ""
             progress.write(f"{recording.path} -> {' '.join(map(str, targets[recording.name]))}{took}")
     finer = sum(hows[r.name]["subtype"] != (options.subtype or kept_subtype(r.subtype)) for r in todo)
-    _tell(out_dir, len(recordings), before=len(recordings) - len(todo), scaled=scaled, finer=finer)
+    _print_counts(out_dir, len(recordings), before=len(recordings) - len(todo), scaled=scaled, finer=finer)
     for line in passed_over:
         print(line)
     if bad:
         raise Failures(bad, asked)
 
 
-def _tell(out_dir: Path, asked: int, *, before: int, scaled: int, finer: int) -> None:
-    """Print what a user should know of so many recordings."""
+def _print_counts(out_dir: Path, asked: int, *, before: int, scaled: int, finer: int) -> None:
+    """Print how many recordings were done before, scaled, or lost bits."""
     for count, what in (
         (before, f"of {asked} recordings were done before"),
         (scaled, f"recordings have estimates that would have clipped and were scaled; see {out_dir / JOURNAL}"),

@@ -13,14 +13,13 @@ from itersep.models.iterative import IterativeSeparator
 from itersep.models.sound import find_gain
 from itersep.separate.pauses import Pauses, hear
 from itersep.separate.resample import rate_ratio, resample
-from itersep.separate.stopping import change_db
+from itersep.separate.stopping import EARLIEST_END, iterate_until
 from itersep.separate.windows import Stitcher, WindowSpec, cut_windows
 from itersep.system.errors import UserError
 from itersep.train.checkpoint import load_model
 from itersep.train.runtime import choose_device
 
 PRETRAINED = Path(__file__).parent.parent / "pretrained"  # the model that comes with the package: a folder in there
-EARLIEST_END = 2  # iterations; it takes two to see a change
 
 Wave = TypeVar("Wave", np.ndarray, Tensor)
 
@@ -164,25 +163,6 @@ def _as_array(wave: np.ndarray | Tensor) -> np.ndarray:
         wave = wave.detach().cpu()
         return (wave.float() if wave.is_floating_point() else wave).numpy()  # numpy has no bfloat16
     return np.asarray(wave)
-
-
-def iterate_until(
-    network: IterativeSeparator, mix: Tensor, iterations: int, until_change_db: float | None = None
-) -> tuple[Tensor, int]:
-    """The last estimates (B, C, T) of mixtures (B, T), and the number of iterations that it took.
-
-    Iterations end where `change_db` of every mixture is below ``until_change_db``, and after ``iterations``.
-    """
-    if iterations < 1:
-        raise ValueError(f"iterations must be at least 1, not {iterations}")
-    before, used = None, 0
-    for layers in network.iterate(mix, iterations):
-        used += 1
-        est = layers[-1]
-        if until_change_db is not None and before is not None and (change_db(est, before) < until_change_db).all():
-            break
-        before = est
-    return est, used
 
 
 def load_network(origin: Path) -> tuple[IterativeSeparator, dict[str, Any]]:

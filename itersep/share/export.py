@@ -34,10 +34,14 @@ def export_onnx(model: IterativeSeparator, path: str | Path, sample_rate: int, i
 
     Raises UserError where packages are missing, or the export differs from the original.
     """
-    network = _Unrolled(model, iterations)
-    content = _to_onnx(network, sample_rate)
+    network = SoundOnly(copy.deepcopy(model).cpu()).eval()
+    content = _to_onnx(network, sample_rate, iterations)
     window = model.filterbank.spec.window
-    differences = compare(content, network, (1, window, 3 * window + 1, sample_rate - 1, 3 * sample_rate + 7))
+    differences = compare(
+        content,
+        partial(network, iterations=iterations),
+        (1, window, 3 * window + 1, sample_rate - 1, 3 * sample_rate + 7),
+    )
     length, worst = max(differences.items(), key=lambda item: item[1])
     if not worst <= TOLERANCE:
         raise UserError(f"{path}: not written; at {length} samples, the export differs from the model by {worst:.1g}")
@@ -46,7 +50,7 @@ def export_onnx(model: IterativeSeparator, path: str | Path, sample_rate: int, i
     return differences
 
 
-def compare(content: bytes, network: nn.Module, lengths: Iterable[int]) -> dict[int, float]:
+def compare(content: bytes, separate: Callable[[Tensor], Tensor], lengths: Iterable[int]) -> dict[int, float]:
     """Largest difference between onnxruntime and torch at each length: length -> difference; NaN if there is a NaN.
 
     They are given noise with a pause in its second third, and silence.
@@ -62,23 +66,11 @@ def compare(content: bytes, network: nn.Module, lengths: Iterable[int]) -> dict[
         worst = []
         for mix in (noise, torch.zeros(1, length)):
             with torch.no_grad():
-                expected = network(mix)
+                expected = separate(mix)
             (est,) = session.run(None, {"mix": mix.numpy()})
             worst.append((torch.from_numpy(est) - expected).abs().max())
         differences[length] = torch.stack(worst).max().item()
     return differences
-
-
-class _Unrolled(nn.Module):
-    """So many iterations of a model on the sound of a recording, on the CPU, in evaluation mode."""
-
-    def __init__(self, model: IterativeSeparator, iterations: int) -> None:
-        super().__init__()
-        self.model, self.iterations = SoundOnly(copy.deepcopy(model).cpu()), iterations
-        self.eval()
-
-    def forward(self, mix: Tensor) -> Tensor:
-        return self.model(mix, self.iterations)
 
 
 class _Part(nn.Module):
@@ -154,7 +146,7 @@ def _reorder_gates(weights: Tensor) -> Tensor:
 STAND_INS = {nn.LSTM: _OnnxLSTM, GlobalNorm: _OnnxNorm}
 
 
-def _to_onnx(network: _Unrolled, sample_rate: int) -> bytes:
+def _to_onnx(model: SoundOnly, sample_rate: int, iterations: int) -> bytes:
     """The graph: three that are exported apart and joined.
 
     How much sound there is depends on the samples, and the exporter refuses what a network may do with a length that it
@@ -162,12 +154,11 @@ def _to_onnx(network: _Unrolled, sample_rate: int) -> bytes:
     """
     onnx = _import("onnx")
     _import("onnxscript")
-    network = copy.deepcopy(network)
-    for module in list(network.modules()):
+    model = copy.deepcopy(model)
+    for module in list(model.modules()):
         for name, child in module.named_children():
             if type(child) in STAND_INS:
                 setattr(module, name, STAND_INS[type(child)](child))
-    model, iterations = network.model, network.iterations
     length = _example_length(model.network)
     with _quiet(), torch.no_grad():
         cut = model.cut(torch.zeros(1, length))
@@ -215,8 +206,8 @@ def _name_lengths(graph: Any, prefix: str) -> None:
 
 def _example_length(model: IterativeSeparator) -> int:
     """A length at which no padding is none: what holds of its example, the exporter takes to hold always."""
-    window, hop, half = model.filterbank.spec.window, model.filterbank.spec.hop, model.block.period
-    frames = half * (window // hop + 2) + half // 2 + 1  # half a half chunk too many
+    window, hop, period = model.filterbank.spec.window, model.filterbank.spec.hop, model.block.period
+    frames = period * (window // hop + 2) + period // 2 + 1  # half a period too many
     return frames * hop - window + 1 + hop // 2  # and about half a hop
 
 

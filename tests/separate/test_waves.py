@@ -16,8 +16,8 @@ from torch import Tensor, nn
 
 import itersep
 from itersep.score.metrics import si_sdr_db
-from itersep.separate.stopping import change_db
-from itersep.separate.waves import Separator, iterate_until, packaged_model
+from itersep.separate.stopping import change_db, iterate_until
+from itersep.separate.waves import Separator, packaged_model
 from itersep.separate.windows import WindowSpec
 from itersep.simulate.mixture import SimulationSpec
 from itersep.system.errors import UserError

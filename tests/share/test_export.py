@@ -89,7 +89,7 @@ def test_the_stand_ins_do_what_they_stand_for(monkeypatch: pytest.MonkeyPatch) -
 
 def test_an_export_that_differs_is_not_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     model, other = small_model("learned"), small_model("learned")
-    monkeypatch.setattr(export, "_to_onnx", lambda network, rate: b"")
+    monkeypatch.setattr(export, "_to_onnx", lambda network, rate, iterations: b"")
 
     class Session:
         def run(self, outputs: None, inputs: dict) -> list:
