@@ -52,8 +52,9 @@ class Signals:
 
     @cached_property
     def dnsmos(self) -> list[dict[str, float] | str]:
-        """DNSMOS of each estimate (C,), or why there is none; three metrics take theirs from it."""
-        return [dnsmos(est, self.sample_rate) for est in self.est.numpy()]
+        """DNSMOS of each active speaker's estimate, or why there is none; three metrics take theirs from it."""
+        speakers = zip(self.est.numpy(), self.active.tolist(), strict=True)
+        return [dnsmos(est, self.sample_rate) if active else "the speaker is silent" for est, active in speakers]
 
     @cached_property
     def alone(self) -> Tensor:

@@ -141,3 +141,20 @@ def test_an_undefined_value_is_kept_as_its_reason(voice: np.ndarray) -> None:
     first, second = evaluate(Signals(ref.sum(0), ref, est, None, RATE), 1, [METRICS["stoi"]])
     assert first.values["stoi"] == pytest.approx(1.0) and first.reasons == {}
     assert second == ({}, {"stoi": "the estimate is silent"})
+
+
+@needs("librosa")
+def test_dnsmos_is_computed_once_a_mixture_and_for_active_speakers_alone(
+    voice: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    heard = []
+    monkeypatch.setattr(
+        "itersep.score.registry.dnsmos",
+        lambda est, rate: heard.append(est) or {"sig_mos": 1.0, "bak_mos": 2.0, "ovrl_mos": 3.0},
+    )
+    ref = torch.from_numpy(np.stack([voice, np.zeros_like(voice)]))
+    names = ["dnsmos_sig", "dnsmos_bak", "dnsmos_ovrl"]
+    signals = Signals(ref[0] + 1e-3, ref, ref + 1e-3, None, RATE)
+    first, second = evaluate(signals, 1, [METRICS[name] for name in names])
+    assert first == (dict(zip(names, (1.0, 2.0, 3.0), strict=True)), {}) and second == ({}, {})
+    assert len(heard) == 1
